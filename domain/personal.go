@@ -1,0 +1,132 @@
+package domain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// Personal is text about a person. In memory it is open; in stored bytes it is sealed under the key of its subject, so that
+// destroying the key forgets the text wherever it was stored. It prints as [personal] and fails to marshal unless sealed,
+// so that it cannot leak into a log or into stored bytes by mistake. The zero Personal means "not known".
+type Personal struct {
+	subject UserID
+	text    string
+	sealed  []byte
+	state   personalState
+}
+
+type personalState uint8
+
+const (
+	personalEmpty  personalState = iota
+	personalOpen                 // text is known, sealed is not
+	personalSealed               // sealed is known; text is, too, after Open
+	personalErased               // sealed is known, its key is destroyed
+)
+
+// ErrUnsealed is a Personal on its way into bytes without having been sealed.
+var ErrUnsealed = errors.New("personal text is not sealed")
+
+// NewPersonal is text about the subject. Empty text is the zero Personal.
+func NewPersonal(subject UserID, text string) Personal {
+	if text == "" {
+		return Personal{}
+	}
+	return Personal{subject: subject, text: text, state: personalOpen}
+}
+
+// Reveal answers the text; false when there is none, when it was not opened, or when its subject has been forgotten.
+func (p Personal) Reveal() (string, bool) {
+	if p.state == personalEmpty || p.state == personalErased || (p.state == personalSealed && p.text == "") {
+		return "", false
+	}
+	return p.text, true
+}
+
+// Text is the revealed text, or "" when there is none to reveal.
+func (p Personal) Text() string { s, _ := p.Reveal(); return s }
+
+// Subject is whom the text is about.
+func (p Personal) Subject() UserID { return p.subject }
+
+// IsZero reports whether nothing is known; encoding/json leaves such a field out under `omitzero`.
+func (p Personal) IsZero() bool { return p.state == personalEmpty }
+
+// Erased reports whether the text was forgotten: the subject's key is destroyed.
+func (p Personal) Erased() bool { return p.state == personalErased }
+
+// Same reports whether both say the same about the same subject. Two forgotten texts are not the same.
+func (p Personal) Same(q Personal) bool {
+	a, okA := p.Reveal()
+	b, okB := q.Reveal()
+	return a == b && okA == okB && p.subject == q.subject && !p.Erased() && !q.Erased()
+}
+
+// Seal answers the same text with its sealed bytes; seal encrypts under the subject's key.
+func (p Personal) Seal(seal func(subject UserID, text []byte) ([]byte, error)) (Personal, error) {
+	if p.state != personalOpen {
+		return p, nil
+	}
+	sealed, err := seal(p.subject, []byte(p.text))
+	if err != nil {
+		return Personal{}, fmt.Errorf("seal personal text: %w", err)
+	}
+	return Personal{subject: p.subject, text: p.text, sealed: sealed, state: personalSealed}, nil
+}
+
+// Open answers the text from its sealed bytes; open answers false when the subject's key is destroyed.
+func (p Personal) Open(open func(subject UserID, sealed []byte) ([]byte, bool, error)) (Personal, error) {
+	if p.state != personalSealed || p.text != "" {
+		return p, nil
+	}
+	text, ok, err := open(p.subject, p.sealed)
+	if err != nil {
+		return Personal{}, fmt.Errorf("open personal text: %w", err)
+	}
+	if !ok {
+		return Personal{subject: p.subject, sealed: p.sealed, state: personalErased}, nil
+	}
+	return Personal{subject: p.subject, text: string(text), sealed: p.sealed, state: personalSealed}, nil
+}
+
+// String implements fmt.Stringer without telling the text.
+func (Personal) String() string { return "[personal]" }
+
+// GoString implements fmt.GoStringer without telling the text.
+func (Personal) GoString() string { return "[personal]" }
+
+// LogValue implements slog.LogValuer without telling the text.
+func (Personal) LogValue() slog.Value { return slog.StringValue("[personal]") }
+
+type sealedJSON struct {
+	Sealed  []byte `json:"sealed"`
+	Subject UserID `json:"subject"`
+}
+
+// MarshalJSON writes the sealed bytes and the subject, and fails with ErrUnsealed where there are none.
+func (p Personal) MarshalJSON() ([]byte, error) {
+	switch p.state {
+	case personalEmpty:
+		return []byte("null"), nil
+	case personalSealed, personalErased:
+		return json.Marshal(sealedJSON{Sealed: p.sealed, Subject: p.subject})
+	default:
+		return nil, ErrUnsealed
+	}
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. The text stays closed until Open.
+func (p *Personal) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		*p = Personal{}
+		return nil
+	}
+	var s sealedJSON
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("personal text: %w", err)
+	}
+	*p = Personal{subject: s.Subject, sealed: s.Sealed, state: personalSealed}
+	return nil
+}
