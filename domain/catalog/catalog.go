@@ -1,0 +1,17 @@
+// Package catalog lists every event that the vault stores. It is the one place that knows all aggregates.
+package catalog
+
+import (
+	"slices"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/access"
+	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/domain/share"
+)
+
+// Types are all events, by aggregate.
+func Types() []domain.Type {
+	return slices.Concat(media.Types, share.Types, moderation.Types, access.Types)
+}

@@ -1,0 +1,4 @@
+package media
+
+// State is being drawn.
+type State struct{}

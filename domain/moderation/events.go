@@ -1,0 +1,137 @@
+package moderation
+
+import "github.com/mediavault-io/mediavault/domain"
+
+// Category is the first part of the streams of this aggregate: `moderation-<case id>`.
+const Category = "moderation"
+
+// Event is a fact about one case. The interface is sealed: an event without its evolve does not compile.
+type Event interface {
+	domain.Event
+	evolve(State) State
+}
+
+// Types are all events of this aggregate.
+var Types = []domain.Type{
+	domain.TypeOf[Opened](),
+	domain.TypeOf[Reported](),
+	domain.TypeOf[Assigned](),
+	domain.TypeOf[Decided](),
+	domain.TypeOf[Appealed](),
+	domain.TypeOf[AppealDecided](),
+	domain.TypeOf[Closed](),
+}
+
+// Origin is what opened a case.
+type Origin string
+
+// The origins.
+const (
+	FromReport   Origin = "report"   // a person
+	FromDetector Origin = "detector" // screening
+	FromReferral Origin = "referral" // a moderator, by hand
+)
+
+// Action is what a decision does to the media.
+type Action string
+
+// The actions.
+const (
+	Approve    Action = "approve"    // nothing wrong: released, if it was held
+	Restrict   Action = "restrict"   // only the owner and those it is shared with by name; links stop working
+	Quarantine Action = "quarantine" // nobody but moderators gets the bytes
+	Remove     Action = "remove"     // gone for everybody
+)
+
+// Outcome is how an appeal ends.
+type Outcome string
+
+// The outcomes.
+const (
+	Uphold   Outcome = "uphold"   // the decision stands
+	Overturn Outcome = "overturn" // the decision falls: the media is what it was before
+)
+
+// Opened is the birth of a case. A media item has at most one case that is not closed.
+type Opened struct {
+	Case     domain.CaseID   `json:"case"`
+	Media    domain.MediaID  `json:"media"`
+	Owner    domain.UserID   `json:"owner"`
+	Origin   Origin          `json:"origin"`
+	By       domain.UserID   `json:"by"`
+	Category string          `json:"category"` // from Categories
+	Note     domain.Personal `json:"note,omitzero"`
+	Score    int             `json:"score,omitempty"` // 0..100: how sure the detector is
+}
+
+// Reported is one more report on media whose case is open already.
+type Reported struct {
+	Origin   Origin          `json:"origin"`
+	By       domain.UserID   `json:"by"`
+	Category string          `json:"category"`
+	Note     domain.Personal `json:"note,omitzero"`
+	Score    int             `json:"score,omitempty"`
+}
+
+// Assigned puts a case into one moderator's hands.
+type Assigned struct {
+	Moderator domain.UserID `json:"moderator"`
+	By        domain.UserID `json:"by"`
+}
+
+// Decided is what a moderator decided, in the number's order; only an appeal or a later decision changes it.
+type Decided struct {
+	Number    int             `json:"number"` // of this decision in this case, from 1
+	Media     domain.MediaID  `json:"media"`
+	By        domain.UserID   `json:"by"`
+	Action    Action          `json:"action"`
+	Reason    domain.Personal `json:"reason,omitzero"` // internal; about the owner
+	Policy    string          `json:"policy"`          // reference of the rule that was applied
+	Statement domain.Personal `json:"statement,omitzero"`
+}
+
+// Appealed is the owner's objection to the last decision.
+type Appealed struct {
+	Number   int             `json:"number"`   // of this appeal in this case, from 1
+	Decision int             `json:"decision"` // the decision it objects to
+	By       domain.UserID   `json:"by"`
+	Note     domain.Personal `json:"note,omitzero"`
+}
+
+// AppealDecided ends an appeal. It is never judged by who decided first.
+type AppealDecided struct {
+	Number    int             `json:"number"` // of the appeal
+	Media     domain.MediaID  `json:"media"`
+	By        domain.UserID   `json:"by"`
+	Outcome   Outcome         `json:"outcome"`
+	Overturns Action          `json:"overturns,omitempty"` // the action that falls, when it does
+	Reason    domain.Personal `json:"reason,omitzero"`
+	Statement domain.Personal `json:"statement,omitzero"`
+}
+
+// Closed ends a case. A later report opens another.
+type Closed struct {
+	By   domain.UserID `json:"by"`
+	Code string        `json:"code"` // approved, appeal_decided, final
+}
+
+// EventType implements domain.Event.
+func (Opened) EventType() string { return "moderation.opened" }
+
+// EventType implements domain.Event.
+func (Reported) EventType() string { return "moderation.reported" }
+
+// EventType implements domain.Event.
+func (Assigned) EventType() string { return "moderation.assigned" }
+
+// EventType implements domain.Event.
+func (Decided) EventType() string { return "moderation.decided" }
+
+// EventType implements domain.Event.
+func (Appealed) EventType() string { return "moderation.appealed" }
+
+// EventType implements domain.Event.
+func (AppealDecided) EventType() string { return "moderation.appeal_decided" }
+
+// EventType implements domain.Event.
+func (Closed) EventType() string { return "moderation.closed" }

@@ -1,0 +1,4 @@
+package moderation
+
+// State is being drawn.
+type State struct{}

@@ -1,0 +1,4 @@
+package share
+
+// State is being drawn.
+type State struct{}
