@@ -2,39 +2,276 @@ package eventstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/mediavault-io/mediavault/domain"
+)
+
+var (
+	// ErrUnknownType is an event of a type that the codec was not told of.
+	ErrUnknownType = errors.New("unknown event type")
+	// ErrForgotten is text to be sealed for a subject whose key was destroyed.
+	ErrForgotten = errors.New("subject was forgotten")
+	// ErrBroken is sealed text that was not sealed like this: changed, moved to another subject, or of an unknown key. It
+	// is lasting, unlike every other error of Keys, which is taken for a neighbour that does not answer.
+	ErrBroken = errors.New("sealed text is broken")
 )
 
 // Keys seals and opens personal text under the key of its subject. adapters/keys implements it.
 type Keys interface {
 	// Seal encrypts text under the subject's key, making the key durable first if there is none. Sealing for a subject
-	// whose key was destroyed fails.
+	// whose key was destroyed fails with ErrForgotten.
 	Seal(ctx context.Context, subject domain.UserID, text []byte) ([]byte, error)
-	// Open decrypts; false when the subject's key was destroyed.
+	// Open decrypts; false when the subject's key was destroyed. ErrBroken when it cannot be opened, now or ever.
 	Open(ctx context.Context, subject domain.UserID, sealed []byte) ([]byte, bool, error)
 }
 
 // Codec turns events into stored bytes and back.
-type Codec struct{}
+//
+// Stored bytes are canonical JSON (RFC 8785: keys sorted, no blanks, nothing escaped without need), but for integers, which
+// keep all their digits. Reading is strict: a member that the event does not have, a member that comes twice and a newer
+// schema are errors, because to read on would silently drop a part of a fact. So programs that read are deployed before
+// programs that write new members.
+type Codec struct {
+	keys     Keys
+	types    map[string]*eventType
+	metadata *plan
+}
 
-// NewCodec makes a codec that knows the types, in the stored shapes that upcasters lead up to.
+type eventType struct {
+	domain.Type
+	plan      *plan
+	upcasters []upcaster // entry i leads from schema i+1
+}
+
+// storedMetadata is what stands in an entry's Metadata.
+type storedMetadata struct {
+	Metadata
+	Schema int `json:"schema,omitempty"` // of the data; missing is 1
+}
+
+// NewCodec makes a codec that knows the types, in the stored shapes that upcasters lead up to. Each type's upcasters are
+// given in the order of their shapes.
 func NewCodec(keys Keys, types []domain.Type, upcasters ...Upcaster) (*Codec, error) {
-	panic("building")
+	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types))}
+	for _, t := range types {
+		if _, twice := c.types[t.Name]; twice || t.Name == "" || t.Go.Kind() != reflect.Struct {
+			return nil, fmt.Errorf("event type %q (%s): needs a name of its own, and to be a struct", t.Name, t.Go)
+		}
+		p, err := planOf(t.Go, t.Name, 0)
+		if err != nil {
+			return nil, err
+		}
+		c.types[t.Name] = &eventType{Type: t, plan: p}
+	}
+	var err error
+	if c.metadata, err = planOf(reflect.TypeFor[storedMetadata](), "metadata", 0); err != nil {
+		return nil, err
+	}
+	return c, arrange(c.types, upcasters)
 }
 
-// Upcaster turns one old stored shape into the next.
-type Upcaster struct {
-	Type string
-}
-
-// Encode seals and encodes the events of one command; entry i gets meta.EventID(i).
+// Encode seals and encodes the events of one command; entry i gets meta.EventID(i). The events themselves stay as they are.
 func (c *Codec) Encode(ctx context.Context, meta Metadata, events ...domain.Event) ([]Entry, error) {
-	panic("building")
+	stored := storedMetadata{Metadata: meta}
+	if err := c.seal(ctx, c.metadata, reflect.ValueOf(&stored).Elem()); err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	encoded := make(map[int][]byte, 1) // by schema
+	entries := make([]Entry, len(events))
+	for i, event := range events {
+		name := event.EventType()
+		t, ok := c.types[name]
+		if !ok || reflect.TypeOf(event) != t.Go {
+			return nil, fmt.Errorf("%w: %s (%T)", ErrUnknownType, name, event)
+		}
+		v := reflect.New(t.Go).Elem()
+		v.Set(reflect.ValueOf(event))
+		t.plan.detach(v)
+		if err := c.seal(ctx, t.plan, v); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		data, err := canonical(v.Addr().Interface())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		schema := t.schema()
+		if _, ok := encoded[schema]; !ok {
+			if stored.Schema = 0; schema > 1 {
+				stored.Schema = schema
+			}
+			if encoded[schema], err = canonical(&stored); err != nil {
+				return nil, fmt.Errorf("metadata: %w", err)
+			}
+		}
+		entries[i] = Entry{ID: meta.EventID(i), Type: name, Data: data, Metadata: encoded[schema]}
+	}
+	return entries, nil
+}
+
+func (c *Codec) seal(ctx context.Context, p *plan, v reflect.Value) error {
+	return p.visit(v, func(text *domain.Personal) error {
+		sealed, err := text.Seal(func(subject domain.UserID, text []byte) ([]byte, error) {
+			return c.keys.Seal(ctx, subject, text)
+		})
+		*text = sealed
+		return err
+	})
 }
 
 // Decode upcasts, decodes and opens one event. An unknown type is an error (ErrUnknownType).
-func (c *Codec) Decode(ctx context.Context, raw Raw) (Recorded, error) { panic("building") }
+func (c *Codec) Decode(ctx context.Context, raw Raw) (Recorded, error) {
+	rec := Recorded{
+		Position: raw.Position, Stream: raw.Stream, Revision: raw.Revision, ID: raw.ID, Type: raw.Type, At: raw.At,
+		Size: len(raw.Data) + len(raw.Metadata),
+	}
+	o := opener{ctx: ctx, keys: c.keys}
+	if err := c.decode(&o, raw, &rec); err != nil {
+		return rec, fmt.Errorf("event %d (%s) of %s at position %d: %w", raw.Revision, raw.Type, raw.Stream, raw.Position, err)
+	}
+	return rec, nil
+}
 
-// DecodeAll decodes a batch, in order, on as many cores as help. What cannot be decoded comes with Undecodable set.
-func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) []Recorded { panic("building") }
+func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
+	t, ok := c.types[raw.Type]
+	if !ok {
+		return ErrUnknownType
+	}
+	var stored storedMetadata
+	if err := unmarshal(raw.Metadata, &stored); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	if err := c.metadata.visit(reflect.ValueOf(&stored).Elem(), o.open); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	data, err := t.upcast(stored.Schema, raw.Data)
+	if err != nil {
+		return err
+	}
+	event, err := t.Decode(func(into any) error {
+		if err := unmarshal(data, into); err != nil {
+			return err
+		}
+		return t.plan.visit(reflect.ValueOf(into).Elem(), o.open)
+	})
+	if err != nil {
+		return err
+	}
+	rec.Metadata, rec.Event = stored.Metadata, event
+	return nil
+}
+
+// opener opens personal texts, and remembers that a key could not be asked for: that is no fault of the event.
+type opener struct {
+	ctx   context.Context //nolint:containedctx // it lives for one call
+	keys  Keys
+	fault error
+}
+
+func (o *opener) open(text *domain.Personal) error {
+	opened, err := text.Open(func(subject domain.UserID, sealed []byte) ([]byte, bool, error) {
+		text, ok, err := o.keys.Open(o.ctx, subject, sealed)
+		if err != nil && !errors.Is(err, ErrBroken) {
+			o.fault = err
+		}
+		return text, ok, err
+	})
+	if err != nil {
+		return err
+	}
+	*text = opened
+	return nil
+}
+
+// DecodeAll decodes a batch, in order, on as many cores as help. What cannot be decoded comes with Undecodable set; the error
+// is a neighbour that did not answer, and says nothing about the events.
+func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) ([]Recorded, error) {
+	const share = 64 // events that are worth another goroutine
+	recs := make([]Recorded, len(raws))
+	workers := min(runtime.GOMAXPROCS(0), (len(raws)+share-1)/share)
+	if workers <= 1 {
+		return recs, c.decodeRange(ctx, raws, recs)
+	}
+	var (
+		next   atomic.Int64
+		group  sync.WaitGroup
+		faults = make([]error, workers)
+	)
+	work := func(w int) {
+		for faults[w] == nil {
+			to := int(next.Add(share))
+			from := to - share
+			if from >= len(raws) {
+				return
+			}
+			to = min(to, len(raws))
+			faults[w] = c.decodeRange(ctx, raws[from:to], recs[from:to])
+		}
+	}
+	for w := 1; w < workers; w++ {
+		group.Go(func() { work(w) })
+	}
+	work(0)
+	group.Wait()
+	return recs, errors.Join(faults...)
+}
+
+func (c *Codec) decodeRange(ctx context.Context, raws []Raw, recs []Recorded) error {
+	o := opener{ctx: ctx, keys: c.keys}
+	for i, raw := range raws {
+		recs[i] = Recorded{
+			Position: raw.Position, Stream: raw.Stream, Revision: raw.Revision, ID: raw.ID, Type: raw.Type, At: raw.At,
+			Size: len(raw.Data) + len(raw.Metadata),
+		}
+		if err := c.decode(&o, raw, &recs[i]); err != nil {
+			if o.fault != nil {
+				return o.fault
+			}
+			recs[i].Undecodable = err
+		}
+	}
+	return nil
+}
+
+// The options in which stored JSON is what encoding/json writes and reads, but for escaping and for being strict.
+func options() json.Options {
+	return json.JoinOptions(
+		json.Deterministic(true),
+		json.FormatNilSliceAsNull(true),
+		json.FormatNilMapAsNull(true),
+		json.RejectUnknownMembers(true),
+		jsonv1.OmitEmptyWithLegacySemantics(true),
+		jsonv1.FormatDurationAsNano(true),
+		jsonv1.FormatByteArrayAsArray(true),
+	)
+}
+
+var (
+	jsonOptions      = options()
+	canonicalOptions = []jsontext.Options{
+		jsontext.ReorderRawObjects(true), jsontext.CanonicalizeRawFloats(true), jsontext.CanonicalizeRawInts(false),
+	}
+)
+
+func canonical(from any) ([]byte, error) {
+	data, err := json.Marshal(from, jsonOptions)
+	if err != nil {
+		return nil, err
+	}
+	value := jsontext.Value(data)
+	if err := value.Format(canonicalOptions...); err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+func unmarshal(data []byte, into any) error { return json.Unmarshal(data, into, jsonOptions) }

@@ -52,8 +52,12 @@ var (
 	ErrIDReused = errors.New("event id was used for another append")
 	// ErrTooLarge is an append over a log's limits (Limits).
 	ErrTooLarge = errors.New("append is too large")
+	// ErrInvalid is an append that no log can hold: a name that is empty, too long or not text, or no entries.
+	ErrInvalid = errors.New("append is not well formed")
 	// ErrClosed is a log that was closed.
 	ErrClosed = errors.New("event store is closed")
+	// ErrUnavailable is a log, or a neighbour that it needs, which did not answer in time. Asking again later may help.
+	ErrUnavailable = errors.New("event store is unavailable")
 )
 
 // ConflictError is an ErrConflict with its facts.
@@ -111,7 +115,7 @@ type Filter struct {
 
 // Read says which part of a log or stream to read, and which way.
 type Read struct {
-	// After is exclusive going forwards, Before is exclusive going backwards; 0 in Before means from the end.
+	// After and Before bound what is read, both exclusive, whichever way it is read; 0 in Before means up to the end.
 	After    Position
 	Before   Position
 	Backward bool
@@ -138,8 +142,11 @@ type Batch[E any] struct {
 // storetest is its specification. Methods are safe for concurrent use. Iterators stop at the first error, which they yield.
 type Log interface {
 	// Append adds entries to the end of a stream, all or none, and answers when they are durable. At least one entry is
-	// needed. Errors: ErrConflict (as *ConflictError), ErrIDReused, ErrTooLarge, ErrClosed; with any other error,
-	// and with a context that ended, the entries may or may not be there: append again with the same ids to find out.
+	// needed. The same ids in the same order answer the original receipt, for ever, whatever is expected. The entries'
+	// bytes must not change before Append returns.
+	// Errors: ErrConflict (as *ConflictError), ErrIDReused, ErrTooLarge, ErrInvalid, ErrClosed: nothing was appended. With
+	// any other error (ErrUnavailable), and with a context that ended, the entries are wholly there or not at all: append
+	// again with the same ids to find out.
 	Append(ctx context.Context, stream Stream, expected Expected, entries ...Entry) (Receipt, error)
 	// ReadStream yields the events of one stream; nothing when there is no such stream.
 	ReadStream(ctx context.Context, stream Stream, r StreamRead) iter.Seq2[Raw, error]
@@ -154,11 +161,3 @@ type Log interface {
 	// PositionAt is the position of the last event recorded at or before t; 0 when there is none.
 	PositionAt(ctx context.Context, t time.Time) (Position, error)
 }
-
-// Limits of one append, the same for every log.
-const (
-	MaxEntries   = 10_000
-	MaxEntrySize = 8 << 20  // bytes of data and metadata of one entry
-	MaxAppend    = 64 << 20 // bytes of all entries together
-	MaxStream    = 255      // bytes of a stream's name
-)

@@ -84,9 +84,12 @@ func (s *Store) ReadStream(ctx context.Context, stream Stream, r StreamRead) ite
 	return s.decoded(ctx, s.log.ReadStream(ctx, stream, r))
 }
 
-// ReadAll yields the events of the whole log.
+// ReadAll yields the events of the whole log. A long read is decoded ahead of its reader, on as many cores as help.
 func (s *Store) ReadAll(ctx context.Context, r Read) iter.Seq2[Recorded, error] {
-	return s.decoded(ctx, s.log.ReadAll(ctx, r))
+	if r.Limit > 0 && r.Limit <= aheadAfter {
+		return s.decoded(ctx, s.log.ReadAll(ctx, r))
+	}
+	return s.decodedAhead(ctx, s.log.ReadAll(ctx, r))
 }
 
 // Follow yields what is after a position, from history and then as it is appended; see Log.Follow.
@@ -97,7 +100,11 @@ func (s *Store) Follow(ctx context.Context, after Position, filter Filter) iter.
 				yield(Batch[Recorded]{}, err)
 				return
 			}
-			events := s.codec.DecodeAll(ctx, raw.Events)
+			events, err := s.codec.DecodeAll(ctx, raw.Events)
+			if err != nil {
+				yield(Batch[Recorded]{}, err)
+				return
+			}
 			if !yield(Batch[Recorded]{Events: events, Through: raw.Through, Live: raw.Live}, nil) {
 				return
 			}

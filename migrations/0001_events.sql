@@ -1,0 +1,48 @@
+-- +goose Up
+
+-- The log: what happened, in order, for ever. The Postgres store (eventstore/postgres) writes it, and nobody else does.
+CREATE TABLE events (
+    position    bigint      NOT NULL,             -- place in the whole log: 1, 2, 3, ... without a gap
+    revision    bigint      NOT NULL,             -- place in the stream: 0, 1, 2, ...
+    recorded_at timestamptz NOT NULL,             -- set by the store; never before that of an earlier position
+    event_id    uuid        NOT NULL,
+    stream      text        COLLATE "C" NOT NULL,
+    category    text        COLLATE "C" NOT NULL, -- of the stream: the part before the first '-'
+    type        text        COLLATE "C" NOT NULL,
+    data        bytea       NOT NULL,             -- bytes, not jsonb: they are hashed and proved, and never rewritten
+    metadata    bytea       NOT NULL,
+
+    CONSTRAINT events_pkey PRIMARY KEY (position),
+    CONSTRAINT events_revision_key UNIQUE (stream, revision),
+    CONSTRAINT events_id_key UNIQUE (stream, event_id)
+);
+
+-- Every key above grows at its right end or near it, and so do these: appending costs the same at 1 M and at 20 M events.
+CREATE INDEX events_category_idx ON events (category, position);
+CREATE INDEX events_type_idx ON events (type, position);
+
+-- Data is mostly sealed text, which does not compress: to try would cost every append time and win nothing.
+ALTER TABLE events ALTER COLUMN data SET STORAGE EXTERNAL, ALTER COLUMN metadata SET STORAGE EXTERNAL;
+
+-- The one head row is the lock, the counter and the proof of order: whoever appends holds it until the commit.
+CREATE TABLE events_head (
+    one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL
+) WITH (fillfactor = 10); -- room for updates in place: the row is rewritten at each batch
+
+INSERT INTO events_head (position, recorded_at) VALUES (0, 'epoch');
+
+-- History does not change, not even by accident.
+-- +goose StatementBegin
+CREATE FUNCTION events_are_for_ever() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'events are appended, never changed or removed' USING ERRCODE = 'restrict_violation';
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER events_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION events_are_for_ever();
+CREATE TRIGGER events_head_kept BEFORE DELETE OR TRUNCATE ON events_head
+    FOR EACH STATEMENT EXECUTE FUNCTION events_are_for_ever();
