@@ -1,0 +1,125 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
+
+// List is how lists are answered.
+type List[T any] struct {
+	Items      []T    `json:"items"`
+	Total      int64  `json:"total"`
+	Page       int    `json:"page"`
+	PageSize   int    `json:"page_size"`
+	TotalPages int    `json:"total_pages"`
+	HasNext    bool   `json:"has_next"`
+	HasPrev    bool   `json:"has_prev"`
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// Page is which part of a list is asked for: by number, or, at the same cost on every page, by the cursor of the one before.
+type Page struct {
+	Number int    // from 1; with a cursor it only counts along
+	Size   int    // items per page
+	Cursor string // "" for the first page or when the number decides
+}
+
+// maxPage bounds page numbers, so that number times size always fits.
+const maxPage = 1_000_000
+
+// Page reads page, page_size and cursor.
+func (q *Query) Page(size, maxSize int) Page {
+	p := Page{
+		Number: int(q.Int("page", 1, 1, maxPage)),
+		Size:   int(q.Int("page_size", int64(size), 1, int64(maxSize))),
+		Cursor: q.String("cursor", 4096),
+	}
+	if p.Cursor != "" && q.values.Get("page") != "" {
+		q.Refuse("page", "with a cursor no page number is accepted: the cursor says where to go on")
+	}
+	return p
+}
+
+// Offset is how many items stand before the page, when its number decides.
+func (p Page) Offset() int { return (p.Number - 1) * p.Size }
+
+// NewList is one page of total items. next is the cursor of the page after it, "" when this is the last.
+func NewList[T any](items []T, total int64, p Page, next string) List[T] {
+	if items == nil {
+		items = []T{}
+	}
+	pages := 0
+	if p.Size > 0 {
+		pages = int((total + int64(p.Size) - 1) / int64(p.Size))
+	}
+	return List[T]{
+		Items: items, Total: total, Page: p.Number, PageSize: p.Size, TotalPages: pages,
+		HasNext: next != "" || p.Cursor == "" && p.Number < pages, HasPrev: p.Cursor != "" || p.Number > 1, NextCursor: next,
+	}
+}
+
+// ErrCursor is a cursor that was not given out for this list.
+var ErrCursor = domain.ErrInvalid.On("cursor").Because("accepted is a next_cursor that the same list, filtered and sorted the same way, gave out")
+
+// EncodeCursor makes the opaque cursor that stands for v, the place where a list goes on. of names the list with its filter and
+// order, so that a cursor is not taken for another. A cursor is checked against damage, not against forging: it must never
+// carry what its holder may not see or ask for.
+func EncodeCursor(of string, v any) (string, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("marshal cursor: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(append(checksum(of, data), data...)), nil
+}
+
+// DecodeCursor reads what EncodeCursor made, or refuses with ErrCursor.
+func DecodeCursor[T any](of, cursor string) (T, error) {
+	var v T
+	data, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(data) <= sumSize || subtle.ConstantTimeCompare(data[:sumSize], checksum(of, data[sumSize:])) == 0 {
+		return v, ErrCursor
+	}
+	dec := json.NewDecoder(bytes.NewReader(data[sumSize:]))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		return v, ErrCursor
+	}
+	return v, nil
+}
+
+const sumSize = 9
+
+func checksum(of string, data []byte) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(of), of, data))
+	return sum[:sumSize:sumSize]
+}
+
+// Written is how a write is answered. An answer that says more embeds it.
+type Written struct {
+	ID       string `json:"id"`
+	Stream   string `json:"stream"`
+	Revision int64  `json:"revision"`
+	Position int64  `json:"position"`
+}
+
+// Wrote answers a write: Location (where location is not ""), ETag, Vault-Position, and body, or the receipt when body is nil.
+func Wrote(w http.ResponseWriter, status int, location string, receipt Written, body any) error {
+	h := w.Header()
+	if location != "" {
+		h.Set("Location", location)
+	}
+	h.Set("ETag", ETag(receipt.Revision))
+	h.Set("Vault-Position", strconv.FormatInt(receipt.Position, 10))
+	if body == nil {
+		body = receipt
+	}
+	return JSON(w, status, body)
+}
