@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/internal/web"
 )
@@ -26,7 +28,7 @@ type Caller struct {
 	Address     string       // of the client, without a port
 	UserAgent   string
 	Reason      string // why, as the caller said it (Vault-Reason)
-	Correlation string // a UUID, a trace id, or what the client sent
+	Correlation uuid.UUID
 	RequestID   string
 }
 
