@@ -1,0 +1,210 @@
+//go:build unix
+
+// Package dev runs what the vault needs around it on a developer's machine: a private Postgres and a private S3 server, with
+// all data in one folder, as children that this process owns. It is not for production, where both are run by others.
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Options say what to start. Only Dir is needed.
+type Options struct {
+	Dir         string       // holds all data; made when missing
+	DatabaseURL string       // of a Postgres that runs already: then none is started
+	Database    string       // name of the database; "" is "mediavault"
+	Bucket      string       // name for the bucket; "" is "mediavault"
+	Volatile    bool         // for tests: nothing waits for the disk
+	Log         *slog.Logger // nil: slog.Default
+}
+
+// Dev is the running surroundings. Children that die are started again; addresses stay the same meanwhile, so clients that try
+// again find them. A child that keeps dying ends Dev.
+type Dev struct {
+	DatabaseURL string
+	S3          S3Access
+
+	postgres *Postgres // nil when DatabaseURL was given
+	s3       *S3
+	log      *slog.Logger
+
+	watch  context.CancelFunc
+	wait   sync.WaitGroup // for the watchers
+	failed chan struct{}  // closed when a part could not be kept running
+	once   sync.Once      // for what follows
+	err    error          // why; read after failed
+}
+
+// S3Access is what a client of the S3 server needs.
+type S3Access struct {
+	Endpoint  string // host:port, plain HTTP
+	AccessKey string
+	SecretKey string
+	Region    string
+	Bucket    string // made by who opens it first
+}
+
+// Start starts what is missing and returns when it all answers.
+func Start(ctx context.Context, o Options) (*Dev, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Database == "" {
+		o.Database = "mediavault"
+	}
+	if o.Bucket == "" {
+		o.Bucket = "mediavault"
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("start: data folder: %w", err)
+	}
+	d := &Dev{DatabaseURL: o.DatabaseURL, log: o.Log, failed: make(chan struct{})}
+	// Without the group's context: what one has started is stopped in order, not by the other's failure.
+	var group errgroup.Group
+	group.Go(func() error {
+		if o.DatabaseURL != "" {
+			return nil
+		}
+		var err error
+		if d.postgres, err = StartPostgres(ctx, PostgresOptions{Dir: filepath.Join(o.Dir, "postgres"), Volatile: o.Volatile, Log: o.Log}); err != nil {
+			return err
+		}
+		d.DatabaseURL, err = d.postgres.Ensure(ctx, o.Database)
+		return err
+	})
+	group.Go(func() error {
+		var err error
+		d.s3, err = StartS3(ctx, S3Options{Dir: filepath.Join(o.Dir, "s3"), Volatile: o.Volatile, Log: o.Log})
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, errors.Join(err, d.stopParts(context.WithoutCancel(ctx)))
+	}
+	d.S3 = S3Access{
+		Endpoint: d.s3.Endpoint(), AccessKey: d.s3.AccessKey(), SecretKey: d.s3.SecretKey(),
+		Region: d.s3.Region(), Bucket: o.Bucket,
+	}
+	var watching context.Context
+	watching, d.watch = context.WithCancel(context.WithoutCancel(ctx))
+	if d.postgres != nil {
+		d.wait.Go(func() { d.keep(watching, "postgres", d.postgres) })
+	}
+	d.wait.Go(func() { d.keep(watching, "s3", d.s3) })
+	return d, nil
+}
+
+// part is a child that can be kept running.
+type part interface {
+	Done() <-chan struct{}
+	Restart(context.Context) error
+}
+
+const (
+	maxDeaths   = 5           // of one part within deathWindow, before it is given up
+	deathWindow = time.Minute // a part that has lived this long is well
+	restartWait = 100 * time.Millisecond
+	restartTime = 5 * time.Minute // for one restart: recovery of a large log takes its time
+)
+
+// keep starts the part again whenever it dies, until ctx ends or it dies too often.
+func (d *Dev) keep(ctx context.Context, name string, p part) {
+	var deaths []time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.Done():
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		var last error
+		for {
+			now := time.Now()
+			for len(deaths) > 0 && now.Sub(deaths[0]) > deathWindow {
+				deaths = deaths[1:]
+			}
+			if deaths = append(deaths, now); len(deaths) > maxDeaths {
+				d.fail(errors.Join(fmt.Errorf("%s ended %d times within %s and was given up", name, len(deaths), deathWindow), last))
+				return
+			}
+			d.log.Warn("a part of the surroundings ended unexpectedly and is started again", "part", name, "deaths", len(deaths))
+			// Longer with every death: a port or a lock may need a moment to be free.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(restartWait * time.Duration(len(deaths)-1)):
+			}
+			within, cancel := context.WithTimeout(ctx, restartTime)
+			last = p.Restart(within)
+			cancel()
+			if last == nil || ctx.Err() != nil {
+				break
+			}
+			d.log.Warn("a part of the surroundings did not start again", "part", name, "error", last)
+		}
+	}
+}
+
+func (d *Dev) fail(err error) {
+	d.once.Do(func() {
+		d.err = err
+		close(d.failed)
+	})
+}
+
+// Failed is closed when a part could not be kept running; Err says why.
+func (d *Dev) Failed() <-chan struct{} { return d.failed }
+
+// Err says why Dev failed; nil as long as it has not.
+func (d *Dev) Err() error {
+	select {
+	case <-d.failed:
+		return d.err
+	default:
+		return nil
+	}
+}
+
+// Wait returns when ctx ends (nil), or when a part could not be kept running (why).
+func (d *Dev) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.failed:
+		return d.err
+	}
+}
+
+// Postgres is the private cluster; nil when another server is used.
+func (d *Dev) Postgres() *Postgres { return d.postgres }
+
+// S3Server is the private S3 server.
+func (d *Dev) S3Server() *S3 { return d.s3 }
+
+// Stop stops the S3 server, then Postgres. Whoever uses them has to be stopped before. It may be called more than once.
+func (d *Dev) Stop(ctx context.Context) error {
+	d.watch()
+	d.wait.Wait()
+	return d.stopParts(ctx)
+}
+
+func (d *Dev) stopParts(ctx context.Context) error {
+	var failures []error
+	if d.s3 != nil {
+		failures = append(failures, d.s3.Stop(ctx))
+	}
+	if d.postgres != nil {
+		failures = append(failures, d.postgres.Stop(ctx))
+	}
+	return errors.Join(failures...)
+}
