@@ -1,0 +1,185 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// change is one batch of events on its way into a model's tables.
+type change struct {
+	m      *model
+	rows   folder
+	tables tables
+	parked map[string]bool  // keys that are parked already
+	refuse map[string]error // keys that must not take the batch's events, and why
+	aside  []aside          // what was parked by this batch
+
+	now     map[string]bool // keys of aside
+	touched map[string]bool // keys whose current version may have changed
+	ended   []string        // keys whose version in the current table ended
+	closed  []byte          // tuples
+	written []byte          // tuples of current versions
+	before  eventstore.Position
+}
+
+// aside is an event that is parked.
+type aside struct {
+	key      string
+	position eventstore.Position
+	reason   string // "": it waits behind another
+}
+
+// step is one event for one key.
+type step struct {
+	key string
+	rec *eventstore.Recorded
+}
+
+// run folds the events into the rows and writes what came of it.
+func (c *change) run(ctx context.Context, tx pgx.Tx, events []eventstore.Recorded) error {
+	if len(events) == 0 {
+		return nil
+	}
+	c.before = events[0].Position
+	c.now, c.touched = map[string]bool{}, map[string]bool{}
+	steps := c.plan(events)
+	if err := c.load(ctx, tx, steps); err != nil {
+		return fmt.Errorf("load rows: %w", err)
+	}
+	for _, s := range steps {
+		c.apply(s)
+	}
+	return c.write(ctx, tx)
+}
+
+// plan says which keys take which events; what cannot be told, or must wait, is set aside.
+func (c *change) plan(events []eventstore.Recorded) []step {
+	steps := make([]step, 0, len(events))
+	for i := range events {
+		rec := &events[i]
+		keys, err := c.m.keysOf(*rec)
+		for _, key := range keys {
+			switch {
+			case err != nil:
+				c.park(key, rec, err.Error())
+			case key != "" && c.parked[key]:
+				c.park(key, rec, "")
+			case c.refuse[key] != nil:
+				c.park(key, rec, c.refuse[key].Error())
+			default:
+				steps = append(steps, step{key, rec})
+			}
+		}
+	}
+	return steps
+}
+
+// reasonSize is how much of a reason is kept, in bytes.
+const reasonSize = 4000
+
+func (c *change) park(key string, rec *eventstore.Recorded, reason string) {
+	if len(reason) > reasonSize {
+		reason = reason[:reasonSize]
+	}
+	c.now[key] = true
+	c.aside = append(c.aside, aside{key, rec.Position, strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")})
+}
+
+// load fetches the current rows of the keys that are not known yet.
+func (c *change) load(ctx context.Context, tx pgx.Tx, steps []step) error {
+	var missing []string
+	for _, s := range steps {
+		if !c.rows.knows(s.key) {
+			missing = append(missing, s.key)
+			c.rows.absent(s.key)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, "select "+c.m.shape.names("")+" from "+c.tables.current+" where key = any($1)",
+		pgx.QueryResultFormats{pgx.BinaryFormatCode}, missing)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values := rows.RawValues()
+		key := string(values[len(c.m.shape.columns)])
+		if err := c.rows.load(key, values); err != nil {
+			return fmt.Errorf("row %q: %w", key, err)
+		}
+	}
+	return rows.Err()
+}
+
+func (c *change) apply(s step) {
+	if s.key != "" && c.now[s.key] {
+		c.park(s.key, s.rec, "")
+		return
+	}
+	err := c.rows.apply(s.key, *s.rec, func(v version) {
+		if c.m.table.AppendOnly {
+			c.written = v.tuple(c.written, c.m.shape.width())
+			return
+		}
+		// A version from before this batch stands in the table of current ones.
+		if v.from < c.before {
+			c.ended = append(c.ended, s.key)
+		}
+		c.closed = v.tuple(c.closed, c.m.shape.width())
+	})
+	if err != nil {
+		c.park(s.key, s.rec, err.Error())
+		return
+	}
+	c.touched[s.key] = true
+}
+
+func (c *change) write(ctx context.Context, tx pgx.Tx) error {
+	if !c.m.table.AppendOnly {
+		for key := range c.touched {
+			if v, ok := c.rows.current(key); ok && v.from >= c.before {
+				c.written = v.tuple(c.written, c.m.shape.width())
+			}
+		}
+	}
+	if len(c.ended) > 0 {
+		if _, err := tx.Exec(ctx, "delete from "+c.tables.current+" where key = any($1)", c.ended); err != nil {
+			return fmt.Errorf("end versions: %w", err)
+		}
+	}
+	if err := c.m.copyIn(ctx, tx.Conn(), c.tables.current, "", c.written); err != nil {
+		return fmt.Errorf("write current versions: %w", err)
+	}
+	if !c.m.table.AppendOnly {
+		if err := c.m.copyIn(ctx, tx.Conn(), c.tables.closed, "", c.closed); err != nil {
+			return fmt.Errorf("write ended versions: %w", err)
+		}
+	}
+	return c.setAside(ctx, tx)
+}
+
+func (c *change) setAside(ctx context.Context, x executor) error {
+	if len(c.aside) == 0 {
+		return nil
+	}
+	keys, positions, reasons := make([]string, len(c.aside)), make([]int64, len(c.aside)), make([]string, len(c.aside))
+	for i, a := range c.aside {
+		keys[i], positions[i], reasons[i] = a.key, int64(a.position), a.reason
+	}
+	_, err := x.Exec(ctx, `
+		insert into projection_parked (projection, key, position, reason, at)
+		select $1, key, position, reason, $5 from unnest($2::text[], $3::bigint[], $4::text[]) as t (key, position, reason)
+		on conflict do nothing`, c.m.name, keys, positions, reasons, time.Now().UTC())
+	if err != nil {
+		return fmt.Errorf("park: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+var (
+	// ErrUnknown is a name that no read model has.
+	ErrUnknown = domain.Refuse(domain.NotFound, "unknown_projection", "there is no such read model")
+	// ErrShape is a table in another shape than this program needs: another version of the program built it. Rebuilding helps.
+	ErrShape = errors.New("read model has another shape")
+)
+
+// Options of an engine. The zero Options are good for production.
+type Options struct {
+	// Log gets one line for what goes wrong and for what begins and ends. nil: slog.Default().
+	Log *slog.Logger
+	// Observe is told of every batch that was written, for metrics. It must not block.
+	Observe func(Batch)
+	// BatchSize is how many events one transaction takes in at most. 0: 5,000.
+	BatchSize int
+	// CachedRows is how many current rows each projection keeps in memory at most. 0: 100,000.
+	CachedRows int
+	// RebuildKeys is how many keys a rebuild or verification holds in memory at once; a model with more is gone through in
+	// several passes over the log. 0: 1,000,000.
+	RebuildKeys int
+	// Lease is how long a process that fell silent keeps others from taking over its projections. 0: 3 seconds.
+	Lease time.Duration
+	// Now is the clock. nil: time.Now.
+	Now func() time.Time
+}
+
+// Batch is what Options.Observe is told.
+type Batch struct {
+	Projection string
+	Events     int
+	Parked     int                 // events that were set aside
+	Position   eventstore.Position // of the read model afterwards
+	Took       time.Duration
+	Age        time.Duration // between the last event's recording and its being visible; 0 without events
+	Live       bool
+}
+
+// Engine keeps read models up to date, answers how far they are, rebuilds and verifies them. Its methods are safe for
+// concurrent use.
+type Engine struct {
+	pool    *pgxpool.Pool
+	source  Source
+	models  []*model
+	options Options
+	id      uuid.UUID // as holder of leases
+	log     *slog.Logger
+	now     func() time.Time
+	marks   *marks
+}
+
+// New makes an engine for the models. It touches nothing; Prepare makes the tables.
+func New(pool *pgxpool.Pool, source Source, options Options, models ...Model) (*Engine, error) {
+	e := &Engine{pool: pool, source: source, options: options, id: uuid.New(), log: options.Log, now: options.Now}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	if e.options.BatchSize <= 0 {
+		e.options.BatchSize = 5_000
+	}
+	if e.options.CachedRows <= 0 {
+		e.options.CachedRows = 100_000
+	}
+	if e.options.RebuildKeys <= 0 {
+		e.options.RebuildKeys = 1_000_000
+	}
+	if e.options.Lease <= 0 {
+		e.options.Lease = 3 * time.Second
+	}
+	for _, m := range models {
+		if err := e.add(m.model()); err != nil {
+			return nil, fmt.Errorf("projection %s: %w", m.Name(), err)
+		}
+	}
+	e.marks = newMarks(pool, e.models)
+	return e, nil
+}
+
+func (e *Engine) add(m *model) error {
+	switch {
+	case m.err != nil:
+		return m.err
+	case !plainName(m.name):
+		return errors.New("the name must be of the form [a-z][a-z_]*, at most 30 characters")
+	case e.find(m.name) != nil:
+		return errors.New("the name is taken")
+	case len(m.types) == 0:
+		return errors.New("it takes no events")
+	}
+	e.models = append(e.models, m)
+	return nil
+}
+
+func plainName(s string) bool {
+	for i, c := range s {
+		if (c < 'a' || c > 'z') && (i == 0 || c != '_') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 30
+}
+
+func (e *Engine) find(name string) *model {
+	for _, m := range e.models {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+func (e *Engine) known(name string) (*model, error) {
+	if m := e.find(name); m != nil {
+		return m, nil
+	}
+	return nil, ErrUnknown.Because("there is no read model " + name)
+}
+
+// Names are the read models, in the order in which they were given.
+func (e *Engine) Names() []string {
+	names := make([]string, len(e.models))
+	for i, m := range e.models {
+		names[i] = m.name
+	}
+	return names
+}
+
+// Run keeps the named read models (all, when none is named) up to date until ctx ends, then answers nil. It makes missing
+// tables, rebuilds those of another shape, goes on after a lost connection, and waits while another process projects.
+func (e *Engine) Run(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		names = e.Names()
+	}
+	chosen := make([]*model, len(names))
+	for i, name := range names {
+		m, err := e.known(name)
+		if err != nil {
+			return err
+		}
+		chosen[i] = m
+	}
+	if e.retrying(ctx, "prepare", e.Prepare) != nil {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, m := range chosen {
+		group.Go(func() error {
+			_ = e.retrying(ctx, m.name, func(ctx context.Context) error { return e.project(ctx, m) })
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// retrying calls f again and again, ever more slowly while it fails at once, until it succeeds. Its error is that of ctx.
+func (e *Engine) retrying(ctx context.Context, what string, f func(context.Context) error) error {
+	const shortest, longest = 20 * time.Millisecond, 5 * time.Second
+	wait := shortest
+	for {
+		began := time.Now()
+		err := f(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(began) > longest {
+			wait = shortest
+		}
+		if errors.Is(err, errMoved) {
+			e.log.Info("projection was taken over", "projection", what)
+		} else {
+			e.log.Error("projection stumbles", "projection", what, "error", err, "again_in", wait)
+		}
+		if !pause(ctx, wait+rand.N(wait)) {
+			return ctx.Err()
+		}
+		wait = min(2*wait, longest)
+	}
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,325 @@
+package projections
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// shape is a row type as columns: how its values become the bytes that Postgres' binary COPY takes, and back. One encoding
+// serves live writing, rebuilding and comparing, so that equal rows are equal bytes.
+type shape struct {
+	columns []column
+}
+
+type column struct {
+	name  string
+	sql   string // type
+	field []int
+	kind  columnKind
+}
+
+type columnKind uint8
+
+const (
+	kindText columnKind = iota
+	kindInt
+	kindFloat
+	kindBool
+	kindTime
+	kindTexts
+	kindJSON
+)
+
+var sqlTypes = map[columnKind]string{
+	kindText: "text not null", kindInt: "bigint not null", kindFloat: "double precision not null", kindBool: "boolean not null",
+	kindTime: "timestamptz", kindTexts: "text[] not null", kindJSON: "json not null",
+}
+
+// owned are the engine's columns; they follow the row's in every table.
+var owned = []string{"key", "from_position", "until_position", "from_time"}
+
+func shapeOf(t reflect.Type) (*shape, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("row %s is not a struct", t)
+	}
+	s := &shape{}
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous {
+			continue // its fields come by themselves
+		}
+		// A field that is not stored would differ between a row that was kept in memory and one that was read again.
+		tag, ok := f.Tag.Lookup("db")
+		if !ok {
+			return nil, fmt.Errorf("row %s, field %s has no db tag", t, f.Name)
+		}
+		name, option, _ := strings.Cut(tag, ",")
+		kind, err := kindOf(f.Type, option)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("row %s, field %s: %w", t, f.Name, err)
+		case !f.IsExported():
+			return nil, fmt.Errorf("row %s, field %s is not exported", t, f.Name)
+		case name == "" || slices.Contains(owned, name):
+			return nil, fmt.Errorf("row %s, field %s: column %q is not free", t, f.Name, name)
+		case slices.ContainsFunc(s.columns, func(c column) bool { return c.name == name }):
+			return nil, fmt.Errorf("row %s has column %q twice", t, name)
+		}
+		s.columns = append(s.columns, column{name: name, sql: sqlTypes[kind], field: f.Index, kind: kind})
+	}
+	return s, nil
+}
+
+func kindOf(t reflect.Type, option string) (columnKind, error) {
+	if option == "json" {
+		return kindJSON, nil
+	}
+	if option != "" {
+		return 0, fmt.Errorf("unknown option %q", option)
+	}
+	if t == reflect.TypeFor[time.Time]() {
+		return kindTime, nil
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return kindText, nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return kindInt, nil
+	case reflect.Float32, reflect.Float64:
+		return kindFloat, nil
+	case reflect.Bool:
+		return kindBool, nil
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.String {
+			return kindTexts, nil
+		}
+	}
+	return 0, fmt.Errorf("type %s has no column type; say json", t)
+}
+
+// fingerprint changes when the table has to be built again.
+func (s *shape) fingerprint(t Table) string {
+	h := sha256.New()
+	for _, c := range s.columns {
+		fmt.Fprintf(h, "%s %s\n", c.name, c.sql)
+	}
+	fmt.Fprintf(h, "%v %d\n", t.AppendOnly, t.Revision)
+	for _, i := range t.Indexes {
+		fmt.Fprintf(h, "%s %s %s %d\n", i.On, i.Using, i.Where, i.Scope)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// names lists the columns of a table in the order of their bytes: the row's, then the engine's.
+func (s *shape) names(alias string) string {
+	var b strings.Builder
+	for _, c := range s.columns {
+		b.WriteString(alias + `"` + c.name + `", `)
+	}
+	for i, name := range owned {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(alias + name)
+	}
+	return b.String()
+}
+
+// width is how many columns a stored row has.
+func (s *shape) width() int { return len(s.columns) + len(owned) }
+
+// epoch is where Postgres counts microseconds from.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// latest is the last time that Postgres can hold with room to spare.
+var latest = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// errTime is a time that is no time of this world.
+var errTime = errors.New("time is out of range")
+
+// append adds the row's columns, each with its length before it.
+func (s *shape) append(buf []byte, row reflect.Value) ([]byte, error) {
+	for i := range s.columns {
+		c := &s.columns[i]
+		f := row.FieldByIndex(c.field)
+		switch c.kind {
+		case kindText:
+			buf = appendText(buf, f.String())
+		case kindInt:
+			buf = appendInt(buf, f.Int())
+		case kindFloat:
+			buf = appendInt(buf, int64(math.Float64bits(f.Float())))
+		case kindBool:
+			b := byte(0)
+			if f.Bool() {
+				b = 1
+			}
+			buf = append(buf, 0, 0, 0, 1, b)
+		case kindTime:
+			t := *f.Addr().Interface().(*time.Time) //nolint:forcetypeassert,errcheck // kindOf looked
+			if t.IsZero() {
+				buf = append(buf, 0xff, 0xff, 0xff, 0xff)
+				break
+			}
+			if t.Before(time.Time{}) || t.After(latest) {
+				return buf, fmt.Errorf("column %s: %w", c.name, errTime)
+			}
+			buf = appendTime(buf, t)
+		case kindTexts:
+			buf = appendTexts(buf, f)
+		case kindJSON:
+			text, err := json.Marshal(f.Addr().Interface())
+			if err != nil {
+				return buf, fmt.Errorf("column %s: %w", c.name, err)
+			}
+			buf = appendBytes(buf, text)
+		}
+	}
+	return buf, nil
+}
+
+func appendBytes(buf, v []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(buf, uint32(len(v))), v...)
+}
+
+// appendText replaces what Postgres cannot hold (NUL, broken UTF-8) by U+FFFD, so that no text ever stops a projection.
+func appendText(buf []byte, v string) []byte {
+	if strings.IndexByte(v, 0) >= 0 || !utf8.ValidString(v) {
+		v = strings.ReplaceAll(strings.ToValidUTF8(v, "\uFFFD"), "\x00", "\uFFFD")
+	}
+	return append(binary.BigEndian.AppendUint32(buf, uint32(len(v))), v...)
+}
+
+func appendInt(buf []byte, v int64) []byte {
+	return binary.BigEndian.AppendUint64(append(buf, 0, 0, 0, 8), uint64(v))
+}
+
+func appendTime(buf []byte, t time.Time) []byte {
+	// Seconds and microseconds apart: a Duration would overflow after 292 years.
+	return appendInt(buf, (t.Unix()-epoch.Unix())*1_000_000+int64(t.Nanosecond()/1000))
+}
+
+const textOID = 25
+
+func appendTexts(buf []byte, f reflect.Value) []byte {
+	start := len(buf)
+	buf = append(buf, 0, 0, 0, 0)
+	n := f.Len()
+	if n == 0 {
+		buf = append(buf, 0, 0, 0, 0, 0, 0, 0, 0)
+		buf = binary.BigEndian.AppendUint32(buf, textOID)
+	} else {
+		buf = append(buf, 0, 0, 0, 1, 0, 0, 0, 0)
+		buf = binary.BigEndian.AppendUint32(buf, textOID)
+		buf = binary.BigEndian.AppendUint32(buf, uint32(n))
+		buf = append(buf, 0, 0, 0, 1)
+		for i := range n {
+			buf = appendText(buf, f.Index(i).String())
+		}
+	}
+	binary.BigEndian.PutUint32(buf[start:], uint32(len(buf)-start-4))
+	return buf
+}
+
+// read fills the row from column values as append wrote them, without their lengths.
+func (s *shape) read(row reflect.Value, values [][]byte) error {
+	if len(values) < len(s.columns) {
+		return fmt.Errorf("row has %d values, not %d", len(values), len(s.columns))
+	}
+	for i := range s.columns {
+		c := &s.columns[i]
+		if err := readColumn(row.FieldByIndex(c.field), c.kind, values[i]); err != nil {
+			return fmt.Errorf("column %s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+func readColumn(f reflect.Value, kind columnKind, v []byte) error {
+	switch kind {
+	case kindText:
+		f.SetString(string(v))
+	case kindInt:
+		n, err := readInt(v)
+		if err != nil {
+			return err
+		}
+		f.SetInt(n)
+	case kindFloat:
+		n, err := readInt(v)
+		if err != nil {
+			return err
+		}
+		f.SetFloat(math.Float64frombits(uint64(n)))
+	case kindBool:
+		f.SetBool(len(v) == 1 && v[0] == 1)
+	case kindTime:
+		if v == nil {
+			f.SetZero()
+			return nil
+		}
+		n, err := readInt(v)
+		if err != nil {
+			return err
+		}
+		f.Set(reflect.ValueOf(timeOf(n)))
+	case kindTexts:
+		return readTexts(f, v)
+	case kindJSON:
+		if err := json.Unmarshal(v, f.Addr().Interface()); err != nil {
+			return fmt.Errorf("stored json: %w", err)
+		}
+	}
+	return nil
+}
+
+var errShort = errors.New("stored value is too short")
+
+func readInt(v []byte) (int64, error) {
+	if len(v) != 8 {
+		return 0, errShort
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil
+}
+
+func timeOf(micros int64) time.Time {
+	return time.UnixMicro(micros + epoch.Unix()*1_000_000).UTC()
+}
+
+func readTexts(f reflect.Value, v []byte) error {
+	if len(v) < 12 {
+		return errShort
+	}
+	if binary.BigEndian.Uint32(v) == 0 {
+		f.SetZero()
+		return nil
+	}
+	if len(v) < 20 {
+		return errShort
+	}
+	n := int(binary.BigEndian.Uint32(v[12:]))
+	v = v[20:]
+	texts := reflect.MakeSlice(f.Type(), n, n)
+	for i := range n {
+		if len(v) < 4 {
+			return errShort
+		}
+		size := int(int32(binary.BigEndian.Uint32(v)))
+		if size < 0 || len(v) < 4+size {
+			return errShort
+		}
+		texts.Index(i).SetString(string(v[4 : 4+size]))
+		v = v[4+size:]
+	}
+	f.Set(texts)
+	return nil
+}
