@@ -54,18 +54,10 @@ type Refused struct {
 	Share    domain.ShareID `json:"share,omitempty"`
 	Code     string         `json:"code"`   // of the refusal
 	Status   int            `json:"status"` // HTTP
+	// Count is for how many refusals this one stands: those of guests are counted together, so that a flood of them cannot
+	// fill the log. 0: one.
+	Count int `json:"count,omitempty"`
 }
-
-// State is how many opens went through the stream's share.
-type State struct {
-	Opens int
-}
-
-// Evolve is state + event -> state.
-func Evolve(s State, e Event) State { return e.evolve(s) }
-
-func (Served) evolve(s State) State  { s.Opens++; return s }
-func (Refused) evolve(s State) State { return s }
 
 // EventType implements domain.Event.
 func (Served) EventType() string { return "access.served" }

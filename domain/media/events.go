@@ -139,9 +139,11 @@ type Screened struct {
 
 // Source says who took an item out of, or back into, circulation.
 type Source struct {
-	Case   domain.CaseID `json:"case,omitempty"` // the moderation case, when it was one
-	Number int           `json:"number,omitempty"`
+	Case   domain.CaseID `json:"case,omitempty"`   // the moderation case, when it was one
+	Number int           `json:"number,omitempty"` // of the decision in its case
 	By     domain.UserID `json:"by"`
+	// Version is the one that was looked at; a release or restriction by a case lets a version under review pass. 0: none.
+	Version int `json:"version,omitempty"`
 }
 
 // Quarantined takes an item out of circulation until it is released; only the owner's listing and moderators know of it.

@@ -83,6 +83,7 @@ type Assigned struct {
 type Decided struct {
 	Number    int             `json:"number"` // of this decision in this case, from 1
 	Media     domain.MediaID  `json:"media"`
+	Version   int             `json:"version,omitempty"` // of the media, that was looked at
 	By        domain.UserID   `json:"by"`
 	Action    Action          `json:"action"`
 	Reason    domain.Personal `json:"reason,omitzero"` // internal; about the owner
@@ -100,7 +101,9 @@ type Appealed struct {
 
 // AppealDecided ends an appeal. It is never judged by who decided first.
 type AppealDecided struct {
-	Number    int             `json:"number"` // of the appeal
+	Number    int             `json:"number"`             // of the appeal
+	Decision  int             `json:"decision,omitempty"` // the decision that was appealed
+	Version   int             `json:"version,omitempty"`  // of the media, that the decision was about
 	Media     domain.MediaID  `json:"media"`
 	By        domain.UserID   `json:"by"`
 	Outcome   Outcome         `json:"outcome"`

@@ -1,4 +1,255 @@
+// Package moderation is one case about a media item: who reported it, who decided what and why, who objected, and how that
+// ended. It decides about the case alone; that the item follows is the work of a reactor and of the media aggregate.
+//
+//	(nothing) --Report--> open --Decide (approve)------------------> closed
+//	                      |  ^
+//	               Decide |  | Decide (a later decision)
+//	                      v  |
+//	                     decided --Close--------------------------> closed
+//	                      |
+//	               Appeal v
+//	                     appealed --DecideAppeal (another person)--> closed
+//
+// Report joins a case that is not closed; Assign is possible in each state but closed. A case that is closed stays so: a
+// later report opens another one.
 package moderation
 
-// State is being drawn.
-type State struct{}
+import (
+	"slices"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
+
+// The refusals. Their codes never change.
+var (
+	ErrNotFound     = domain.Refuse(domain.NotFound, "not_found", "there is no such item or case")
+	ErrNotModerator = domain.Refuse(domain.Forbidden, "not_moderator", "only a moderator may do this")
+	ErrOwnMedia     = domain.Refuse(domain.Forbidden, "own_media", "nobody moderates, or reports, what is his own")
+	ErrNotOwner     = domain.Refuse(domain.Forbidden, "not_owner", "only the item's owner may appeal")
+	ErrClosed       = domain.Refuse(domain.Conflict, "case_closed", "the case is closed")
+	ErrNotDecided   = domain.Refuse(domain.Conflict, "not_decided", "the case has no decision yet")
+	ErrAppealOpen   = domain.Refuse(domain.Conflict, "appeal_open", "an appeal is waiting for its outcome")
+	ErrNoAppeal     = domain.Refuse(domain.NotFound, "no_such_appeal", "there is no such appeal")
+	ErrAppealed     = domain.Refuse(domain.Conflict, "appeal_decided", "the appeal was decided already")
+	ErrNotAppealed  = domain.Refuse(domain.Conflict, "nothing_to_appeal", "the last decision took nothing away")
+	ErrDecidedFirst = domain.Refuse(domain.Forbidden, "decided_first", "an appeal is never judged by who decided first")
+	ErrAssigned     = domain.Refuse(domain.Conflict, "assigned_to_another", "the case is in another moderator's hands")
+	ErrBlocked      = domain.Refuse(domain.Conflict, "blocked_by_screening", "what screening blocked cannot be approved as it is")
+)
+
+// categories are what a report may be about.
+var categories = []string{
+	"nudity", "sexual", "violence", "hate", "harassment", "self_harm", "child_safety", "terrorism", "illegal", "fraud",
+	"copyright", "privacy", "impersonation", "spam", "malware", "screening", "other",
+}
+
+// Categories answers what a report may be about.
+func Categories() []string { return slices.Clone(categories) }
+
+// Decision is what must be remembered of a decision.
+type Decision struct {
+	By      domain.UserID
+	Action  Action
+	Version int
+	said    Decided
+}
+
+// Filed is what must be remembered of an appeal.
+type Filed struct {
+	Decision  int
+	Note      domain.Personal
+	Outcome   Outcome // empty while it waits
+	DecidedBy domain.UserID
+	said      AppealDecided
+}
+
+// report is who reported what; the same again is nothing new.
+type report struct {
+	by       domain.UserID
+	category string
+}
+
+// State is what deciding about a case must remember.
+type State struct {
+	ID        domain.CaseID
+	Media     domain.MediaID
+	Owner     domain.UserID
+	Moderator domain.UserID // in whose hands it is; empty: nobody's
+	Decisions []Decision    // number n at index n-1
+	Appeals   []Filed       // number n at index n-1
+	Closed    bool
+	reports   []report
+}
+
+// Evolve is state + event -> state.
+func Evolve(s State, e Event) State { return e.evolve(s) }
+
+// Known reports whether the case was ever opened.
+func (s State) Known() bool { return s.ID != "" }
+
+// Open reports whether the case is there and not closed.
+func (s State) Open() bool { return s.Known() && !s.Closed }
+
+// appealOpen reports whether an appeal waits for its outcome.
+func (s State) appealOpen() bool {
+	return len(s.Appeals) > 0 && s.Appeals[len(s.Appeals)-1].Outcome == ""
+}
+
+// Report says that something is wrong with an item. It opens the case, or joins it when it is open.
+type Report struct {
+	Case     domain.CaseID
+	Media    domain.MediaID
+	Owner    domain.UserID // fact: of the item
+	Visible  bool          // fact: By can see the item
+	By       domain.Actor
+	Origin   Origin
+	Category string
+	Note     domain.Personal // may be empty
+	Score    int             // 0..100: how sure a detector is
+}
+
+// Decide opens or joins the case. Of what he cannot see, nobody learns that it is there.
+func (c Report) Decide(s State) ([]Event, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	note, err := cleanText(c.Note, c.By.ID, "note", false)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Closed:
+		return nil, ErrClosed
+	case !s.Known():
+		return []Event{Opened{
+			Case: c.Case, Media: c.Media, Owner: c.Owner, Origin: c.Origin, By: c.By.ID,
+			Category: c.Category, Note: note, Score: c.Score,
+		}}, nil
+	case slices.Contains(s.reports, report{c.By.ID, c.Category}):
+		return nil, nil
+	}
+	return []Event{Reported{Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score}}, nil
+}
+
+func (c Report) check() error {
+	switch c.Origin {
+	case FromReport:
+		if c.Owner == "" || !c.Visible {
+			return ErrNotFound
+		}
+		if c.By.ID == c.Owner {
+			return ErrOwnMedia
+		}
+		if c.Score != 0 {
+			return domain.ErrInvalid.On("score").Because("only a detector has a score")
+		}
+	case FromReferral:
+		if !c.By.Is(domain.RoleModerator) {
+			return ErrNotModerator
+		}
+		if c.Owner == "" {
+			return ErrNotFound
+		}
+		if c.By.ID == c.Owner {
+			return ErrOwnMedia
+		}
+	case FromDetector:
+		if !c.By.Is(domain.RoleSystem) {
+			return ErrNotModerator
+		}
+		if c.Owner == "" {
+			return ErrNotFound
+		}
+	default:
+		return domain.ErrInvalid.On("origin").Because("the origin is not one of report, detector, referral")
+	}
+	if c.Score < 0 || c.Score > 100 {
+		return domain.ErrInvalid.On("score").Because("a score is from 0 to 100")
+	}
+	if !slices.Contains(categories, c.Category) {
+		return domain.ErrInvalid.On("category").Because("the category is not one that is known")
+	}
+	return nil
+}
+
+func (e Opened) evolve(s State) State {
+	s.ID, s.Media, s.Owner = e.Case, e.Media, e.Owner
+	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category})
+	return s
+}
+
+func (e Reported) evolve(s State) State {
+	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category})
+	return s
+}
+
+// Assign puts the case into one moderator's hands.
+type Assign struct {
+	By        domain.Actor
+	Moderator domain.UserID
+}
+
+// Decide assigns. Who owns the item cannot be its moderator.
+func (c Assign) Decide(s State) ([]Event, error) {
+	if err := s.moderated(c.By); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.Moderator == "" || len(c.Moderator) > 200:
+		return nil, domain.ErrInvalid.On("moderator").Because("name the moderator by id")
+	case s.Moderator == c.Moderator:
+		return nil, nil
+	case s.Closed:
+		return nil, ErrClosed
+	case c.Moderator == s.Owner:
+		return nil, ErrOwnMedia
+	}
+	return []Event{Assigned{Moderator: c.Moderator, By: c.By.ID}}, nil
+}
+
+func (e Assigned) evolve(s State) State { s.Moderator = e.Moderator; return s }
+
+// Close ends a case whose last decision stands.
+type Close struct {
+	By domain.Actor
+}
+
+// Decide closes, for a moderator or the vault itself (when the time to appeal is over).
+func (c Close) Decide(s State) ([]Event, error) {
+	if !c.By.Is(domain.RoleSystem) || !s.Known() {
+		if err := s.moderated(c.By); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case s.Closed:
+		return nil, nil
+	case len(s.Decisions) == 0:
+		return nil, ErrNotDecided
+	case s.appealOpen():
+		return nil, ErrAppealOpen
+	}
+	return []Event{Closed{By: c.By.ID, Code: CodeFinal}}, nil
+}
+
+// The codes of Closed.
+const (
+	CodeApproved      = "approved"
+	CodeAppealDecided = "appeal_decided"
+	CodeFinal         = "final"
+)
+
+func (e Closed) evolve(s State) State { s.Closed = true; return s }
+
+// moderated lets moderators through who do not own the item. Of a case others learn nothing.
+func (s State) moderated(by domain.Actor) error {
+	switch {
+	case !by.Is(domain.RoleModerator):
+		return ErrNotModerator
+	case !s.Known():
+		return ErrNotFound
+	case by.ID == s.Owner:
+		return ErrOwnMedia
+	}
+	return nil
+}

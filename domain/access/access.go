@@ -1,0 +1,97 @@
+package access
+
+import (
+	"slices"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
+
+// The refusals. Their codes never change. What the item's own state forbids is said in the media aggregate's words.
+var (
+	ErrNotFound   = domain.Refuse(domain.NotFound, "not_found", "there is no such item")
+	ErrRestricted = domain.Refuse(domain.Forbidden, "restricted", "the item is restricted; links do not open it")
+	ErrExhausted  = domain.Refuse(domain.Gone, "share_exhausted", "the share was opened as often as it allows")
+	ErrWhat       = domain.Refuse(domain.Invalid, "invalid", "what is asked for is not one of content, download, thumbnail")
+)
+
+// What can be served.
+const (
+	Content   = "content"
+	Download  = "download"
+	Thumbnail = "thumbnail"
+)
+
+// Opens reports whether serving this counts against a share's limit. A preview does not; every request for bytes does, also
+// for a part of them, because whoever may ask for parts without limit has everything.
+func Opens(what string) bool { return what != Thumbnail }
+
+// State is how many opens went through the stream's share.
+type State struct {
+	Opens int
+}
+
+// Evolve is state + event -> state.
+func Evolve(s State, e Event) State { return e.evolve(s) }
+
+// Serve asks to hand out content. What the streams of the item and of the share said at this moment are its fields.
+type Serve struct {
+	Media   domain.MediaID
+	Version int // as it will be served, from 1
+	What    string
+	Via     Via            // the right that was found; empty: none
+	Share   domain.ShareID // when Via is share or link
+	From    int64          // first byte that was asked for
+	Bytes   int64          // how many were asked for
+
+	Found      bool  // the item is there
+	Restricted bool  // moderation stopped its links
+	Delivery   error // why the item's state forbids to deliver, or nil
+	Right      error // why the right does not hold: the share's refusal, or nil
+	MaxOpens   int   // of the share; 0: no limit
+}
+
+// Decide serves, or refuses. Without a right the item does not exist; with one, its state may be known.
+func (c Serve) Decide(s State) ([]Event, error) {
+	if !slices.Contains([]string{Content, Download, Thumbnail}, c.What) {
+		return nil, ErrWhat.On("what")
+	}
+	switch {
+	case !c.Found:
+		return nil, ErrNotFound
+	case c.Right != nil:
+		return nil, c.Right
+	case c.Via == "":
+		return nil, ErrNotFound
+	case c.Via == ViaLink && c.Restricted:
+		return nil, ErrRestricted
+	case c.Delivery != nil:
+		return nil, c.Delivery
+	case c.MaxOpens > 0 && Opens(c.What) && s.Opens >= c.MaxOpens:
+		return nil, ErrExhausted
+	}
+	return []Event{Served{
+		Media: c.Media, Version: c.Version, What: c.What, Via: c.Via, Share: c.Share, From: c.From, Bytes: c.Bytes,
+	}}, nil
+}
+
+func (e Served) evolve(s State) State {
+	if Opens(e.What) {
+		s.Opens++
+	}
+	return s
+}
+
+func (Refused) evolve(s State) State { return s }
+
+// Refuse records that a request was refused.
+type Refuse struct {
+	Refused Refused
+}
+
+// Decide records it, always: asking twice was refused twice.
+func (c Refuse) Decide(State) ([]Event, error) {
+	if c.Refused.Code == "" {
+		return nil, nil
+	}
+	return []Event{c.Refused}, nil
+}

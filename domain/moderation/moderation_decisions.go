@@ -1,0 +1,228 @@
+package moderation
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
+
+// Decide is a moderator's decision. Its texts are about the item's owner.
+type Decide struct {
+	By        domain.Actor
+	Action    Action
+	Version   int  // fact: the media's version that was looked at
+	Blocked   bool // fact: screening blocked that version
+	Reason    domain.Personal
+	Policy    string          // reference of the rule; needed unless the action is approve
+	Statement domain.Personal // to the owner; needed unless the action is approve
+}
+
+// Decide decides the case. Approving closes it.
+func (c Decide) Decide(s State) ([]Event, error) {
+	if err := s.moderated(c.By); err != nil {
+		return nil, err
+	}
+	next, err := c.decided(s)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(s.Decisions); n > 0 && len(s.appealsOf(n)) == 0 {
+		last := s.Decisions[n-1].said
+		next.Number = n
+		if last.same(next) {
+			return nil, nil
+		}
+	}
+	switch {
+	case s.Closed:
+		return nil, ErrClosed
+	case s.appealOpen():
+		return nil, ErrAppealOpen
+	case s.Moderator != "" && s.Moderator != c.By.ID:
+		return nil, ErrAssigned
+	case c.Action == Approve && c.Blocked:
+		return nil, ErrBlocked
+	}
+	next.Number = len(s.Decisions) + 1
+	if c.Action == Approve {
+		return []Event{next, Closed{By: c.By.ID, Code: CodeApproved}}, nil
+	}
+	return []Event{next}, nil
+}
+
+// decided is the decision as an event, without its number.
+func (c Decide) decided(s State) (Decided, error) {
+	if !slices.Contains([]Action{Approve, Restrict, Quarantine, Remove}, c.Action) {
+		return Decided{}, domain.ErrInvalid.On("action").Because("the action is not one of approve, restrict, quarantine, remove")
+	}
+	reason, err := cleanText(c.Reason, s.Owner, "reason", true)
+	if err != nil {
+		return Decided{}, err
+	}
+	statement, err := cleanText(c.Statement, s.Owner, "statement", c.Action != Approve)
+	if err != nil {
+		return Decided{}, err
+	}
+	policy := strings.TrimSpace(c.Policy)
+	if policy == "" && c.Action != Approve {
+		return Decided{}, domain.ErrInvalid.On("policy").Because("a decision that takes something away names its rule")
+	}
+	if len(policy) > 200 || strings.ContainsFunc(policy, unicode.IsControl) || !utf8.ValidString(policy) {
+		return Decided{}, domain.ErrInvalid.On("policy").Because("a reference has at most 200 bytes and no control characters")
+	}
+	return Decided{
+		Media: s.Media, Version: c.Version, By: c.By.ID, Action: c.Action,
+		Reason: reason, Policy: policy, Statement: statement,
+	}, nil
+}
+
+func (e Decided) same(f Decided) bool {
+	return e.Number == f.Number && e.Version == f.Version && e.By == f.By && e.Action == f.Action && e.Policy == f.Policy &&
+		samePersonal(e.Reason, f.Reason) && samePersonal(e.Statement, f.Statement)
+}
+
+func (e Decided) evolve(s State) State {
+	s.Decisions = append(slices.Clip(s.Decisions), Decision{By: e.By, Action: e.Action, Version: e.Version, said: e})
+	return s
+}
+
+// appealsOf are the appeals against the decision.
+func (s State) appealsOf(decision int) []Filed {
+	var out []Filed
+	for _, a := range s.Appeals {
+		if a.Decision == decision {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Appeal is the owner's appeal against the last decision.
+type Appeal struct {
+	By   domain.Actor
+	Note domain.Personal // about the owner, who says it
+}
+
+// Decide opens the appeal. A case that is not about his own media does not exist for anybody.
+func (c Appeal) Decide(s State) ([]Event, error) {
+	switch {
+	case !s.Known() || !c.By.Known():
+		return nil, ErrNotFound
+	case c.By.ID != s.Owner && c.By.Is(domain.RoleModerator):
+		return nil, ErrNotOwner
+	case c.By.ID != s.Owner:
+		return nil, ErrNotFound
+	}
+	note, err := cleanText(c.Note, s.Owner, "note", true)
+	if err != nil {
+		return nil, err
+	}
+	if s.appealOpen() {
+		if samePersonal(s.Appeals[len(s.Appeals)-1].Note, note) {
+			return nil, nil
+		}
+		return nil, ErrAppealOpen
+	}
+	switch {
+	case s.Closed:
+		return nil, ErrClosed
+	case len(s.Decisions) == 0:
+		return nil, ErrNotDecided
+	case s.Decisions[len(s.Decisions)-1].Action == Approve:
+		return nil, ErrNotAppealed
+	}
+	return []Event{Appealed{Number: len(s.Appeals) + 1, Decision: len(s.Decisions), By: c.By.ID, Note: note}}, nil
+}
+
+func (e Appealed) evolve(s State) State {
+	s.Appeals = append(slices.Clip(s.Appeals), Filed{Decision: e.Decision, Note: e.Note})
+	return s
+}
+
+// DecideAppeal ends an appeal, by another person than who decided first.
+type DecideAppeal struct {
+	By        domain.Actor
+	Number    int // of the appeal
+	Outcome   Outcome
+	Reason    domain.Personal
+	Statement domain.Personal // to the owner
+}
+
+// Decide ends the appeal, and with it the case.
+func (c DecideAppeal) Decide(s State) ([]Event, error) {
+	if err := s.moderated(c.By); err != nil {
+		return nil, err
+	}
+	if c.Number < 1 || c.Number > len(s.Appeals) {
+		return nil, ErrNoAppeal
+	}
+	if c.Outcome != Uphold && c.Outcome != Overturn {
+		return nil, domain.ErrInvalid.On("outcome").Because("the outcome is not one of uphold, overturn")
+	}
+	reason, err := cleanText(c.Reason, s.Owner, "reason", true)
+	if err != nil {
+		return nil, err
+	}
+	statement, err := cleanText(c.Statement, s.Owner, "statement", true)
+	if err != nil {
+		return nil, err
+	}
+	appeal := s.Appeals[c.Number-1]
+	decision := s.Decisions[appeal.Decision-1]
+	if decision.By == c.By.ID {
+		return nil, ErrDecidedFirst
+	}
+	next := AppealDecided{
+		Number: c.Number, Decision: appeal.Decision, Version: decision.Version, Media: s.Media, By: c.By.ID,
+		Outcome: c.Outcome, Reason: reason, Statement: statement,
+	}
+	if c.Outcome == Overturn {
+		next.Overturns = decision.Action
+	}
+	if appeal.Outcome != "" {
+		if appeal.said.same(next) {
+			return nil, nil
+		}
+		return nil, ErrAppealed
+	}
+	return []Event{next, Closed{By: c.By.ID, Code: CodeAppealDecided}}, nil
+}
+
+func (e AppealDecided) same(f AppealDecided) bool {
+	return e.Number == f.Number && e.By == f.By && e.Outcome == f.Outcome &&
+		samePersonal(e.Reason, f.Reason) && samePersonal(e.Statement, f.Statement)
+}
+
+func (e AppealDecided) evolve(s State) State {
+	s.Appeals = slices.Clone(s.Appeals)
+	if e.Number >= 1 && e.Number <= len(s.Appeals) {
+		a := &s.Appeals[e.Number-1]
+		a.Outcome, a.DecidedBy, a.said = e.Outcome, e.By, e
+	}
+	return s
+}
+
+// maxText bounds notes, reasons and statements in bytes.
+const maxText = 8 << 10
+
+// cleanText answers the text, trimmed, as text about the subject.
+func cleanText(p domain.Personal, subject domain.UserID, field string, needed bool) (domain.Personal, error) {
+	text := strings.TrimSpace(p.Text())
+	switch {
+	case text == "" && needed:
+		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text is missing")
+	case len(text) > maxText:
+		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has more than 8 KiB")
+	case !utf8.ValidString(text):
+		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text is not valid UTF-8")
+	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }):
+		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has control characters")
+	}
+	return domain.NewPersonal(subject, text), nil
+}
+
+// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about.
+func samePersonal(a, b domain.Personal) bool { return a.IsZero() && b.IsZero() || a.Same(b) }
