@@ -1,0 +1,342 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const prefix = "MEDIAVAULT_"
+
+// setting is one variable.
+type setting struct {
+	name      string
+	otherwise string // the default; "" for none
+	accepts   string
+	about     string
+	set       func(*Config, string) error
+	secret    bool
+	mask      func(string) string // how a secret is shown; nil hides all of it
+}
+
+// settings are all variables of the vault, in the order in which they are printed.
+func settings() []setting {
+	return []setting{
+		{name: "MEDIAVAULT_ADDR", otherwise: ":8080", accepts: "host:port or :port", about: "where to listen",
+			set: func(c *Config, s string) error { return into(&c.Addr, s, address) }},
+		{name: "MEDIAVAULT_BASE_URL", accepts: "a URL such as https://vault.example.org", about: "under which clients reach the vault",
+			set: func(c *Config, s string) error { return into(&c.BaseURL, s, httpURL) }},
+		{name: "MEDIAVAULT_SHUTDOWN_GRACE", otherwise: "30s", accepts: "a duration from 0s to 10m", about: "how long requests may go on after SIGTERM",
+			set: func(c *Config, s string) error { return into(&c.ShutdownGrace, s, duration(0, 10*time.Minute)) }},
+
+		{name: "MEDIAVAULT_DATABASE_URL", accepts: "postgres://user:password@host:port/database", about: "the Postgres of events and read models",
+			secret: true, mask: maskURL, set: func(c *Config, s string) error { return into(&c.DatabaseURL, s, postgresURL) }},
+		{name: "MEDIAVAULT_DATABASE_CONNS", otherwise: "20", accepts: "a whole number from 4 to 1000", about: "connections to Postgres at most, per process",
+			set: func(c *Config, s string) error { return into(&c.DatabaseConns, s, whole(4, 1000)) }},
+		{name: "MEDIAVAULT_EVENTSTORE", otherwise: "postgres", accepts: "postgres", about: "which store holds the events",
+			set: func(c *Config, s string) error { return into(&c.EventStore, s, oneOf("postgres")) }},
+
+		{name: "MEDIAVAULT_S3_ENDPOINT", accepts: "host or host:port, without https://", about: "the S3 server of the bytes",
+			set: func(c *Config, s string) error { return into(&c.S3.Endpoint, s, host) }},
+		{name: "MEDIAVAULT_S3_PUBLIC_ENDPOINT", accepts: "host or host:port, without https://", about: "the S3 server as clients reach it, for signed URLs",
+			set: func(c *Config, s string) error { return into(&c.S3.PublicEndpoint, s, host) }},
+		{name: "MEDIAVAULT_S3_BUCKET", otherwise: "mediavault", accepts: "3 to 63 lower-case letters, digits, dots and hyphens", about: "its bucket",
+			set: func(c *Config, s string) error { return into(&c.S3.Bucket, s, bucket) }},
+		{name: "MEDIAVAULT_S3_REGION", otherwise: "us-east-1", accepts: "a region's name", about: "its region",
+			set: func(c *Config, s string) error { return into(&c.S3.Region, s, anything) }},
+		{name: "MEDIAVAULT_S3_ACCESS_KEY", accepts: "an access key", about: "the vault's key there",
+			set: func(c *Config, s string) error { return into(&c.S3.AccessKey, s, anything) }},
+		{name: "MEDIAVAULT_S3_SECRET_KEY", accepts: "a secret key", about: "and its secret", secret: true,
+			set: func(c *Config, s string) error { return into(&c.S3.SecretKey, s, anything) }},
+		{name: "MEDIAVAULT_S3_TLS", otherwise: "true", accepts: "true or false", about: "whether to speak TLS to it",
+			set: func(c *Config, s string) error { return into(&c.S3.TLS, s, strconv.ParseBool) }},
+
+		{name: "MEDIAVAULT_OIDC_ISSUER", accepts: "the issuer's URL, as tokens name it in iss", about: "whose tokens are accepted (a Keycloak realm, say)",
+			set: func(c *Config, s string) error { return into(&c.OIDCIssuer, s, issuerURL) }},
+		{name: "MEDIAVAULT_OIDC_AUDIENCE", otherwise: "media-vault", accepts: "a name", about: "what tokens have to have in aud",
+			set: func(c *Config, s string) error { return into(&c.OIDCAudience, s, anything) }},
+		{name: "MEDIAVAULT_OIDC_CLIENT", accepts: "a client's name", about: "whose resource_access roles count; the audience's unless set",
+			set: func(c *Config, s string) error { return into(&c.OIDCClient, s, anything) }},
+		{name: "MEDIAVAULT_MASTER_KEY", secret: true, mask: maskKeys,
+			accepts: "32 bytes in base64 (openssl rand -base64 32), or several as name:base64 joined by commas, the first of which seals",
+			about:   "wraps the keys of personal fields; losing it loses them",
+			set:     func(c *Config, s string) error { return into(&c.MasterKeys, s, masterKeys) }},
+
+		{name: "MEDIAVAULT_CORS_ORIGINS", accepts: "origins such as https://app.example.org joined by commas, or *", about: "whose pages may call the API",
+			set: func(c *Config, s string) error { return into(&c.CORSOrigins, s, list(origin)) }},
+		{name: "MEDIAVAULT_TRUSTED_PROXIES", accepts: "networks such as 10.0.0.0/8 joined by commas", about: "whose X-Forwarded-For is believed",
+			set: func(c *Config, s string) error { return into(&c.TrustedProxies, s, list(network)) }},
+		{name: "MEDIAVAULT_ADMIN_NETWORKS", accepts: "networks such as 10.0.0.0/8 joined by commas", about: "from which admin endpoints may be used; everywhere unless set",
+			set: func(c *Config, s string) error { return into(&c.AdminNetworks, s, list(network)) }},
+		{name: "MEDIAVAULT_LIMIT_PER_IP", otherwise: "100/1m", accepts: "requests/duration such as 100/1m, or 0 for none", about: "requests of one address without a good token",
+			set: func(c *Config, s string) error { return into(&c.LimitPerIP, s, limit) }},
+		{name: "MEDIAVAULT_LIMIT_PER_PRINCIPAL", otherwise: "1000/1m,10000/1h", accepts: "limits such as 1000/1m,10000/1h, or 0 for none", about: "requests of one person or program",
+			set: func(c *Config, s string) error { return into(&c.LimitPerPrincipal, s, list(limit)) }},
+		{name: "MEDIAVAULT_REQUEST_TIMEOUT", otherwise: "30s", accepts: "a duration from 1s to 10m", about: "for a request that does not stream",
+			set: func(c *Config, s string) error {
+				return into(&c.RequestTimeout, s, duration(time.Second, 10*time.Minute))
+			}},
+		{name: "MEDIAVAULT_IDLE_TIMEOUT", otherwise: "60s", accepts: "a duration from 1s to 1h", about: "how long an upload, download or stream may stand still",
+			set: func(c *Config, s string) error { return into(&c.IdleTimeout, s, duration(time.Second, time.Hour)) }},
+
+		{name: "MEDIAVAULT_MAX_UPLOAD", otherwise: "5GiB", accepts: "a size such as 5GiB, at most 5TiB", about: "the largest file",
+			set: func(c *Config, s string) error { return into(&c.MaxUpload, s, size) }},
+		{name: "MEDIAVAULT_PAGE_SIZE", otherwise: "50", accepts: "a whole number from 1 to 1000", about: "items per page unless asked otherwise",
+			set: func(c *Config, s string) error { return into(&c.PageSize, s, whole(1, 1000)) }},
+		{name: "MEDIAVAULT_MAX_PAGE_SIZE", otherwise: "200", accepts: "a whole number from 1 to 1000", about: "items per page at most",
+			set: func(c *Config, s string) error { return into(&c.MaxPageSize, s, whole(1, 1000)) }},
+
+		{name: "MEDIAVAULT_LOG_LEVEL", otherwise: "info", accepts: "debug, info, warn or error", about: "what is logged",
+			set: func(c *Config, s string) error { return into(&c.LogLevel, s, level) }},
+		{name: "MEDIAVAULT_LOG_FORMAT", otherwise: "json", accepts: "json or text", about: "how",
+			set: func(c *Config, s string) error { return into(&c.LogFormat, s, oneOf("json", "text")) }},
+	}
+}
+
+func into[T any](field *T, s string, parse func(string) (T, error)) error {
+	v, err := parse(s)
+	if err == nil {
+		*field = v
+	}
+	return err
+}
+
+func anything(s string) (string, error) { return s, nil }
+
+func oneOf(words ...string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		for _, w := range words {
+			if s == w {
+				return s, nil
+			}
+		}
+		return "", errors.New("not one of these")
+	}
+}
+
+func level(s string) (slog.Level, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	l, ok := levels[strings.ToLower(s)]
+	if !ok {
+		return 0, errors.New("not a level")
+	}
+	return l, nil
+}
+
+func whole(least, most int) func(string) (int, error) {
+	return func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return 0, errors.New("not a whole number")
+		}
+		if n < least || n > most {
+			return 0, errors.New("out of bounds")
+		}
+		return n, nil
+	}
+}
+
+func duration(least, most time.Duration) func(string) (time.Duration, error) {
+	return func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, errors.New("not a duration")
+		}
+		if d < least || d > most {
+			return 0, errors.New("out of bounds")
+		}
+		return d, nil
+	}
+}
+
+// list reads what is joined by commas; a single 0 is an empty list.
+func list[T any](parse func(string) (T, error)) func(string) ([]T, error) {
+	return func(s string) ([]T, error) {
+		var all []T
+		for part := range strings.SplitSeq(s, ",") {
+			if part = strings.TrimSpace(part); part == "" || s == "0" {
+				continue
+			}
+			v, err := parse(part)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", part, err)
+			}
+			all = append(all, v)
+		}
+		return all, nil
+	}
+}
+
+func limit(s string) (Limit, error) {
+	if s == "0" {
+		return Limit{}, nil
+	}
+	requests, per, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(requests)
+	d, errPer := time.ParseDuration(per)
+	if !ok || err != nil || errPer != nil || n < 1 || d <= 0 {
+		return Limit{}, errors.New("not a limit")
+	}
+	return Limit{Requests: n, Per: d}, nil
+}
+
+func size(s string) (int64, error) {
+	units := []struct {
+		name  string
+		bytes int64
+	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 1 || n > (5<<40)/u.bytes {
+			break
+		}
+		return n * u.bytes, nil
+	}
+	return 0, errors.New("not a size")
+}
+
+func address(s string) (string, error) {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", errors.New("not an address")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return "", errors.New("not a port")
+	}
+	return s, nil
+}
+
+func host(s string) (string, error) {
+	u, err := url.Parse("//" + s)
+	if err != nil || u.Host != s || u.Hostname() == "" {
+		return "", errors.New("not a host")
+	}
+	return s, nil
+}
+
+func httpURL(s string) (string, error) {
+	s = strings.TrimSuffix(s, "/")
+	return s, checkURL(s)
+}
+
+// issuerURL keeps a slash at the end: tokens name their issuer to the letter.
+func issuerURL(s string) (string, error) { return s, checkURL(s) }
+
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return errors.New("not such a URL")
+	}
+	return nil
+}
+
+func origin(s string) (string, error) {
+	if s == "*" {
+		return s, nil
+	}
+	if u, err := url.Parse(s); err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != s {
+		return "", errors.New("not an origin")
+	}
+	return s, nil
+}
+
+func network(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, errors.New("not a network")
+	}
+	return p.Masked(), nil
+}
+
+func bucket(s string) (string, error) {
+	if len(s) < 3 || len(s) > 63 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+		return "", errors.New("not a bucket's name")
+	}
+	return s, nil
+}
+
+func postgresURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return "", errors.New("not a Postgres URL")
+	}
+	return s, nil
+}
+
+func maskURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "[secret]"
+	}
+	if q := u.Query(); q.Has("password") || q.Has("sslpassword") {
+		return "[secret]"
+	}
+	return u.Redacted()
+}
+
+func masterKeys(s string) ([]MasterKey, error) {
+	keys, err := list(masterKey)(s)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, k := range keys {
+		if seen[k.ID] {
+			return nil, errors.New("two keys have the same name")
+		}
+		seen[k.ID] = true
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("no key")
+	}
+	return keys, nil
+}
+
+// masterKey names a key that has no name by its digest, so that it keeps that name wherever it stands in the list.
+func masterKey(s string) (MasterKey, error) {
+	id, text, named := strings.Cut(s, ":")
+	if !named {
+		text = s
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		data, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	}
+	if err != nil || len(data) != 32 || named && (id == "" || len(id) > 64) {
+		return MasterKey{}, errors.New("not a key")
+	}
+	k := MasterKey{ID: id, Key: [32]byte(data)}
+	if !named {
+		sum := sha256.Sum256(data)
+		k.ID = hex.EncodeToString(sum[:4])
+	}
+	return k, nil
+}
+
+func maskKeys(s string) string {
+	keys, err := masterKeys(s)
+	if err != nil {
+		return "[secret]"
+	}
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.ID + ":[secret]"
+	}
+	return strings.Join(names, ",")
+}
