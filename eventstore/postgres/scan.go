@@ -1,0 +1,231 @@
+package postgres
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// A scan walks the whole log, or what a filter lets through, between two positions.
+//
+// There are two ways, and it changes from one to the other by what it meets. Dense: walk all positions of a window and let
+// Postgres drop what does not match; best where much matches. Sparse: take the next positions from the index of each
+// wanted type or category, merge them, and fetch only those; best where little matches, and never worse than that by more
+// than the number of wanted names.
+type scan struct {
+	log           *Log
+	filter        eventstore.Filter
+	backward      bool
+	after, before eventstore.Position // both exclusive; what is left to walk
+	left          int                 // events
+	sparse        bool
+}
+
+type scanned struct {
+	events  []eventstore.Raw
+	through eventstore.Position // how far the walk came: all that matches up to here, or down to here, has been handed over
+}
+
+const (
+	window   = 4 * pageEvents // positions of a dense step under a filter
+	thinOut  = 16             // go sparse when fewer than one in so many matches
+	thickens = 4              // go dense when more than one in so many matches
+)
+
+// In the dense statement the conditions on names are written so that no index on them can be used, in the sparse ones the row
+// comparisons so that only that index can: the scan chooses, not the planner, whose statistics are old or missing.
+const (
+	denseSQL = `SELECT ` + columns + ` FROM events e
+		WHERE e.position > $1 AND e.position < $2
+		AND ($3::text[] IS NULL OR e.category = ANY ($3)) AND ($4::text[] IS NULL OR e.type = ANY ($4))
+		ORDER BY e.position LIMIT $5`
+
+	sparseSQL = `SELECT ` + columns + ` FROM (
+			SELECT p.position FROM unnest($3::text[]) AS wanted(name) CROSS JOIN LATERAL (
+				SELECT i.position FROM events i
+				WHERE (i.<column>, i.position) > (wanted.name COLLATE "C", $1) AND (i.<column>, i.position) < (wanted.name COLLATE "C", $2)
+				ORDER BY i.<column>, i.position LIMIT $4
+			) AS p ORDER BY p.position LIMIT $4
+		) AS p JOIN events e ON e.position = p.position
+		ORDER BY e.position`
+)
+
+// statements are the forms of the two statements, made once.
+type statements struct{ dense, byType, byCategory string }
+
+var forwards, backwards = statementsOf(false), statementsOf(true)
+
+func statementsOf(backward bool) statements {
+	turn := func(sql string) string { return sql }
+	if backward {
+		turn = strings.NewReplacer(
+			"ORDER BY e.position", "ORDER BY e.position DESC",
+			"ORDER BY p.position", "ORDER BY p.position DESC",
+			"ORDER BY i.<column>, i.position", "ORDER BY i.<column> DESC, i.position DESC").Replace
+	}
+	return statements{
+		dense:      turn(denseSQL),
+		byType:     strings.ReplaceAll(turn(sparseSQL), "<column>", "type"),
+		byCategory: strings.ReplaceAll(turn(sparseSQL), "<column>", "category"),
+	}
+}
+
+// next reads the next page.
+func (s *scan) next(ctx context.Context) (scanned, error) {
+	sql := &forwards
+	if s.backward {
+		sql = &backwards
+	}
+	filtered := len(s.filter.Categories)+len(s.filter.Types) > 0
+	categories, types := names(s.filter.Categories), names(s.filter.Types)
+	both := s.sparse && categories != nil && types != nil // Postgres looks for types, and categories are looked at here
+	limit := min(s.left, pageEvents)
+	if both {
+		limit = pageEvents
+	}
+	after, before := s.after, s.before
+	var (
+		page []eventstore.Raw
+		full bool
+		err  error
+	)
+	switch {
+	case !s.sparse:
+		if filtered { // not past the window
+			if s.backward {
+				after = max(after, before-1-window)
+			} else {
+				before = min(before, after+1+window)
+			}
+		}
+		page, full, err = s.log.page(ctx, sql.dense, int64(after), int64(before), categories, types, limit)
+	case types != nil:
+		page, full, err = s.log.page(ctx, sql.byType, int64(after), int64(before), types, limit)
+	default:
+		page, full, err = s.log.page(ctx, sql.byCategory, int64(after), int64(before), categories, limit)
+	}
+	if err != nil {
+		return scanned{}, err
+	}
+	from := s.after
+	if s.backward {
+		from = s.before
+	}
+	found := len(page)
+	s.advance(page, full, after, before)
+	if filtered {
+		s.choose(found, from)
+	}
+	if both {
+		page = slices.DeleteFunc(page, func(raw eventstore.Raw) bool { return !slices.Contains(categories, raw.Stream.Category()) })
+		page = page[:min(len(page), s.left)]
+	}
+	s.left -= len(page)
+	return s.result(page), nil
+}
+
+// advance moves the near bound behind what was read. When the page was not full, that is the whole of what was asked for.
+func (s *scan) advance(page []eventstore.Raw, full bool, after, before eventstore.Position) {
+	switch {
+	case s.backward && full:
+		s.before = page[len(page)-1].Position
+	case s.backward:
+		s.before = after + 1
+	case full:
+		s.after = page[len(page)-1].Position
+	default:
+		s.after = before - 1
+	}
+}
+
+func (s *scan) choose(matched int, from eventstore.Position) {
+	walked := s.after - from
+	if s.backward {
+		walked = from - s.before
+	}
+	if n := eventstore.Position(matched); s.sparse {
+		s.sparse = n*thickens <= walked
+	} else {
+		s.sparse = n*thinOut < walked
+	}
+}
+
+func (s *scan) result(page []eventstore.Raw) scanned {
+	if s.backward {
+		return scanned{events: page, through: s.before}
+	}
+	return scanned{events: page, through: s.after}
+}
+
+func (s *scan) done() bool { return s.left <= 0 || s.after+1 >= s.before }
+
+// names answers each name once; nil asks for none in particular.
+func names(wanted []string) []string {
+	if len(wanted) == 0 {
+		return nil
+	}
+	kept := make([]string, 0, len(wanted))
+	for _, n := range wanted {
+		if !strings.ContainsRune(n, 0) && !slices.Contains(kept, n) { // no text in Postgres has a NUL, so nothing is named so
+			kept = append(kept, n)
+		}
+	}
+	return kept
+}
+
+// pages walks to the end, reading one page ahead of its caller. It waits for its goroutine before it returns.
+func (s *scan) pages(ctx context.Context) iter.Seq2[scanned, error] {
+	return func(yield func(scanned, error) bool) {
+		for ahead := 0; !s.done(); ahead++ {
+			if ahead == 1 { // a second page: a long read
+				s.pagesAhead(ctx, yield)
+				return
+			}
+			p, err := s.next(ctx)
+			if !yield(p, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *scan) pagesAhead(ctx context.Context, yield func(scanned, error) bool) {
+	type result struct {
+		scanned
+		err error
+	}
+	var (
+		results = make(chan result)
+		stop    = make(chan struct{})
+		over    atomic.Bool
+	)
+	go func() {
+		defer close(results)
+		for !s.done() && !over.Load() {
+			p, err := s.next(ctx)
+			select {
+			case results <- result{p, err}:
+			case <-stop:
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	defer func() {
+		over.Store(true)
+		close(stop)
+		for range results { //nolint:revive // waits for the goroutine; a page on its way is let come, to keep its connection
+		}
+	}()
+	for r := range results {
+		if !yield(r.scanned, r.err) || r.err != nil {
+			return
+		}
+	}
+}
