@@ -11,7 +11,7 @@ var (
 	ErrNotFound   = domain.Refuse(domain.NotFound, "not_found", "there is no such item")
 	ErrRestricted = domain.Refuse(domain.Forbidden, "restricted", "the item is restricted; links do not open it")
 	ErrExhausted  = domain.Refuse(domain.Gone, "share_exhausted", "the share was opened as often as it allows")
-	ErrWhat       = domain.Refuse(domain.Invalid, "invalid", "what is asked for is not one of content, download, thumbnail")
+	ErrWhat       = domain.Refuse(domain.Invalid, "invalid", "what is asked for is not one of content, download, thumbnail, view")
 )
 
 // What can be served.
@@ -19,11 +19,12 @@ const (
 	Content   = "content"
 	Download  = "download"
 	Thumbnail = "thumbnail"
+	View      = "view" // what is said about the item: no bytes
 )
 
-// Opens reports whether serving this counts against a share's limit. A preview does not; every request for bytes does, also
+// Opens reports whether serving this counts against a share's limit. A preview or a description does not; every request for bytes does, also
 // for a part of them, because whoever may ask for parts without limit has everything.
-func Opens(what string) bool { return what != Thumbnail }
+func Opens(what string) bool { return what == Content || what == Download }
 
 // State is how many opens went through the stream's share.
 type State struct {
@@ -52,7 +53,7 @@ type Serve struct {
 
 // Decide serves, or refuses. Without a right the item does not exist; with one, its state may be known.
 func (c Serve) Decide(s State) ([]Event, error) {
-	if !slices.Contains([]string{Content, Download, Thumbnail}, c.What) {
+	if !slices.Contains([]string{Content, Download, Thumbnail, View}, c.What) {
 		return nil, ErrWhat.On("what")
 	}
 	switch {
@@ -64,7 +65,7 @@ func (c Serve) Decide(s State) ([]Event, error) {
 		return nil, ErrNotFound
 	case c.Via == ViaLink && c.Restricted:
 		return nil, ErrRestricted
-	case c.Delivery != nil:
+	case c.Delivery != nil && !(c.What == View && (c.Via == ViaOwner || c.Via == ViaRole)):
 		return nil, c.Delivery
 	case c.MaxOpens > 0 && Opens(c.What) && s.Opens >= c.MaxOpens:
 		return nil, ErrExhausted

@@ -209,6 +209,26 @@ func (v Version) delivery() error {
 	}
 }
 
+// Evidence is Delivery for a moderator with a case about the item: what is held, deleted or under review can be looked at,
+// what was not screened yet or is destroyed cannot.
+func (s State) Evidence(n int) error {
+	switch s.Phase {
+	case Live, Erasable:
+	case Gone:
+		return ErrPurged
+	default:
+		return ErrNotFound
+	}
+	v, ok := s.Version(n)
+	switch {
+	case !ok:
+		return ErrNoVersion
+	case v.Screened.Verdict == "":
+		return ErrNotScreened
+	}
+	return nil
+}
+
 // Objects are the keys of all versions' bytes, each once, and of announced bytes that never became a version.
 func (s State) Objects() []domain.ObjectKey {
 	var keys []domain.ObjectKey
@@ -271,8 +291,8 @@ func (s State) owned(by domain.Actor, right Right) error {
 	}
 }
 
-// editable lets the owner and those with RightEdit through, when the item is live and not held by a moderator.
-func (s State) editable(by domain.Actor, right Right) error {
+// Editable lets the owner and those with RightEdit through, when the item is live and not held by a moderator.
+func (s State) Editable(by domain.Actor, right Right) error {
 	if err := s.owned(by, right); err != nil && (right != RightEdit || s.Phase != Live) {
 		return err
 	}

@@ -72,13 +72,16 @@ func (e UploadRequested) evolve(m State) State {
 
 // Upload says that bytes are stored, compared and sniffed: the birth of an item, at once or after RequestUpload.
 type Upload struct {
-	Media    domain.MediaID
-	By       domain.Actor
-	Title    domain.Personal // empty: what was announced, or else the file's name
-	File     File            // Name as the client called it; Type as sniffed; Size and SHA256 as stored
-	Expected Expected
-	At       time.Time
-	Policy   Policy
+	Media domain.MediaID
+	By    domain.Actor
+	Title domain.Personal // empty: what was announced, or else the file's name
+	// Description and Tags may be empty; where they are not, the item is born described.
+	Description domain.Personal
+	Tags        []domain.Personal
+	File        File // Name as the client called it; Type as sniffed; Size and SHA256 as stored
+	Expected    Expected
+	At          time.Time
+	Policy      Policy
 }
 
 // Expected is what the client said about the bytes before they came.
@@ -128,9 +131,15 @@ func (c Upload) Decide(m State) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Event{Uploaded{
-		Media: c.Media, Owner: c.By.ID, Org: org, Title: domain.NewPersonal(c.By.ID, title), File: file,
-	}}, nil
+	born := Uploaded{Media: c.Media, Owner: c.By.ID, Org: org, Title: domain.NewPersonal(c.By.ID, title), File: file}
+	if c.Description.IsZero() && len(c.Tags) == 0 {
+		return []Event{born}, nil
+	}
+	described, err := Describe{By: c.By, Description: &c.Description, Tags: &c.Tags, Policy: c.Policy}.Decide(born.evolve(m))
+	if err != nil {
+		return nil, err
+	}
+	return append([]Event{born}, described...), nil
 }
 
 func (e Uploaded) evolve(m State) State {

@@ -18,7 +18,7 @@ type AddVersion struct {
 
 // Decide adds the version, unless its bytes are those of the current one.
 func (c AddVersion) Decide(m State) ([]Event, error) {
-	if err := m.editable(c.By, c.Right); err != nil {
+	if err := m.Editable(c.By, c.Right); err != nil {
 		return nil, err
 	}
 	file, err := c.Policy.accept(c.File, c.Expected, m.Owner)
@@ -51,7 +51,7 @@ type RollBack struct {
 // Decide rolls back, except to bytes that screening blocked. Back on a clean version, a quarantine that screening laid on
 // another one ends.
 func (c RollBack) Decide(m State) ([]Event, error) {
-	if err := m.editable(c.By, c.Right); err != nil {
+	if err := m.Editable(c.By, c.Right); err != nil {
 		return nil, err
 	}
 	v, ok := m.Version(c.Version)
@@ -85,7 +85,7 @@ type Describe struct {
 
 // Decide describes the item, when that says something new. An item always has a title.
 func (c Describe) Decide(m State) ([]Event, error) {
-	if err := m.editable(c.By, c.Right); err != nil {
+	if err := m.Editable(c.By, c.Right); err != nil {
 		return nil, err
 	}
 	next := Described{Title: m.Title, Description: m.Description, Tags: m.Tags}

@@ -195,7 +195,7 @@ func (c Assign) Decide(s State) ([]Event, error) {
 		return nil, err
 	}
 	switch {
-	case c.Moderator == "" || len(c.Moderator) > 200:
+	case c.Moderator == "" || len(c.Moderator) > 255:
 		return nil, domain.ErrInvalid.On("moderator").Because("name the moderator by id")
 	case s.Moderator == c.Moderator:
 		return nil, nil

@@ -13,11 +13,11 @@ import (
 type Decide struct {
 	By        domain.Actor
 	Action    Action
-	Version   int  // fact: the media's version that was looked at
-	Blocked   bool // fact: screening blocked that version
-	Reason    domain.Personal
-	Policy    string          // reference of the rule; needed unless the action is approve
-	Statement domain.Personal // to the owner; needed unless the action is approve
+	Version   int             // fact: the media's version that was looked at
+	Blocked   bool            // fact: screening blocked that version
+	Reason    domain.Personal // internal; needed unless the action is approve
+	Policy    string          // reference of the rule; likewise
+	Statement domain.Personal // to the owner; likewise
 }
 
 // Decide decides the case. Approving closes it.
@@ -58,7 +58,7 @@ func (c Decide) decided(s State) (Decided, error) {
 	if !slices.Contains([]Action{Approve, Restrict, Quarantine, Remove}, c.Action) {
 		return Decided{}, domain.ErrInvalid.On("action").Because("the action is not one of approve, restrict, quarantine, remove")
 	}
-	reason, err := cleanText(c.Reason, s.Owner, "reason", true)
+	reason, err := cleanText(c.Reason, s.Owner, "reason", c.Action != Approve)
 	if err != nil {
 		return Decided{}, err
 	}
@@ -147,8 +147,8 @@ type DecideAppeal struct {
 	By        domain.Actor
 	Number    int // of the appeal
 	Outcome   Outcome
-	Reason    domain.Personal
-	Statement domain.Personal // to the owner
+	Reason    domain.Personal // internal
+	Statement domain.Personal // to the owner; may be empty
 }
 
 // Decide ends the appeal, and with it the case.
@@ -166,7 +166,7 @@ func (c DecideAppeal) Decide(s State) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	statement, err := cleanText(c.Statement, s.Owner, "statement", true)
+	statement, err := cleanText(c.Statement, s.Owner, "statement", false)
 	if err != nil {
 		return nil, err
 	}
@@ -205,8 +205,8 @@ func (e AppealDecided) evolve(s State) State {
 	return s
 }
 
-// maxText bounds notes, reasons and statements in bytes.
-const maxText = 8 << 10
+// maxText bounds notes, reasons and statements, in characters.
+const maxText = 10_000
 
 // cleanText answers the text, trimmed, as text about the subject.
 func cleanText(p domain.Personal, subject domain.UserID, field string, needed bool) (domain.Personal, error) {
@@ -214,8 +214,8 @@ func cleanText(p domain.Personal, subject domain.UserID, field string, needed bo
 	switch {
 	case text == "" && needed:
 		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text is missing")
-	case len(text) > maxText:
-		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has more than 8 KiB")
+	case utf8.RuneCountInString(text) > maxText:
+		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has more than 10,000 characters")
 	case !utf8.ValidString(text):
 		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text is not valid UTF-8")
 	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }):

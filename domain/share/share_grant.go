@@ -148,8 +148,8 @@ func (r Recipient) check(owner, by domain.UserID) error {
 	if id == "" {
 		return domain.ErrInvalid.On("with").Because("the kind and the field that is set do not fit")
 	}
-	if len(id) > 200 || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return domain.ErrInvalid.On("with").Because("an id has at most 200 bytes and no control characters")
+	if len(id) > 255 || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return domain.ErrInvalid.On("with").Because("an id has at most 255 bytes and no control characters")
 	}
 	return nil
 }
@@ -177,8 +177,8 @@ func (t Terms) check(kind Kind, at time.Time) (Terms, error) {
 	if t.PasswordHash != "" && kind != WithLink {
 		return Terms{}, domain.ErrInvalid.On("password").Because("only a link has a password")
 	}
-	if t.MaxOpens < 0 || t.MaxOpens > 1_000_000 {
-		return Terms{}, domain.ErrInvalid.On("max_opens").Because("the number of opens is from 0 (no limit) to 1,000,000")
+	if t.MaxOpens < 0 || t.MaxOpens > 1_000_000_000 {
+		return Terms{}, domain.ErrInvalid.On("max_opens").Because("the number of opens is from 0 (no limit) to 1,000,000,000")
 	}
 	return t, nil
 }
