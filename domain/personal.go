@@ -26,8 +26,15 @@ const (
 	personalErased               // sealed is known, its key is destroyed
 )
 
-// ErrUnsealed is a Personal on its way into bytes without having been sealed.
-var ErrUnsealed = errors.New("personal text is not sealed")
+var (
+	// ErrUnsealed is a Personal on its way into bytes without having been sealed.
+	ErrUnsealed = errors.New("personal text is not sealed")
+	// ErrForgotten is text to be sealed for a subject whose key was destroyed.
+	ErrForgotten = errors.New("subject was forgotten")
+	// ErrBroken is sealed text that was not sealed like this: changed, moved to another subject, or of an unknown key. It is
+	// so for ever, unlike a key that cannot be asked for just now.
+	ErrBroken = errors.New("sealed text is broken")
+)
 
 // NewPersonal is text about the subject. Empty text is the zero Personal.
 func NewPersonal(subject UserID, text string) Personal {

@@ -16,22 +16,16 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 )
 
-var (
-	// ErrUnknownType is an event of a type that the codec was not told of.
-	ErrUnknownType = errors.New("unknown event type")
-	// ErrForgotten is text to be sealed for a subject whose key was destroyed.
-	ErrForgotten = errors.New("subject was forgotten")
-	// ErrBroken is sealed text that was not sealed like this: changed, moved to another subject, or of an unknown key. It
-	// is lasting, unlike every other error of Keys, which is taken for a neighbour that does not answer.
-	ErrBroken = errors.New("sealed text is broken")
-)
+// ErrUnknownType is an event of a type that the codec was not told of.
+var ErrUnknownType = errors.New("unknown event type")
 
 // Keys seals and opens personal text under the key of its subject. adapters/keys implements it.
 type Keys interface {
 	// Seal encrypts text under the subject's key, making the key durable first if there is none. Sealing for a subject
-	// whose key was destroyed fails with ErrForgotten.
+	// whose key was destroyed fails with domain.ErrForgotten.
 	Seal(ctx context.Context, subject domain.UserID, text []byte) ([]byte, error)
-	// Open decrypts; false when the subject's key was destroyed. ErrBroken when it cannot be opened, now or ever.
+	// Open decrypts; false when the subject's key was destroyed. domain.ErrBroken when it cannot be opened, now or
+	// ever; every other error is taken for a neighbour that does not answer.
 	Open(ctx context.Context, subject domain.UserID, sealed []byte) ([]byte, bool, error)
 }
 
@@ -121,7 +115,8 @@ func (c *Codec) Encode(ctx context.Context, meta Metadata, events ...domain.Even
 func (c *Codec) seal(ctx context.Context, p *plan, v reflect.Value) error {
 	return p.visit(v, func(text *domain.Personal) error {
 		sealed, err := text.Seal(func(subject domain.UserID, text []byte) ([]byte, error) {
-			return c.keys.Seal(ctx, subject, text)
+			sealed, err := c.keys.Seal(ctx, subject, text)
+			return sealed, keysFault(ctx, err)
 		})
 		*text = sealed
 		return err
@@ -180,7 +175,8 @@ type opener struct {
 func (o *opener) open(text *domain.Personal) error {
 	opened, err := text.Open(func(subject domain.UserID, sealed []byte) ([]byte, bool, error) {
 		text, ok, err := o.keys.Open(o.ctx, subject, sealed)
-		if err != nil && !errors.Is(err, ErrBroken) {
+		err = keysFault(o.ctx, err)
+		if err != nil && !errors.Is(err, domain.ErrBroken) {
 			o.fault = err
 		}
 		return text, ok, err
@@ -190,6 +186,14 @@ func (o *opener) open(text *domain.Personal) error {
 	}
 	*text = opened
 	return nil
+}
+
+// keysFault tells what is said about the text from keys that do not answer.
+func keysFault(ctx context.Context, err error) error {
+	if err == nil || errors.Is(err, domain.ErrBroken) || errors.Is(err, domain.ErrForgotten) || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // DecodeAll decodes a batch, in order, on as many cores as help. What cannot be decoded comes with Undecodable set; the error

@@ -155,7 +155,7 @@ func TestCodec(t *testing.T) {
 		if _, ok := out.Title.Reveal(); ok || !out.Title.Erased() || !rec.Metadata.Address.Erased() || out.Size != 1<<62+1 {
 			t.Errorf("got %+v", rec)
 		}
-		if _, err := c.Encode(ctx, meta(), example()); !errors.Is(err, eventstore.ErrForgotten) {
+		if _, err := c.Encode(ctx, meta(), example()); !errors.Is(err, domain.ErrForgotten) {
 			t.Errorf("sealing for a forgotten subject: %v", err)
 		}
 		if _, err := c.Encode(ctx, eventstore.Metadata{Command: uuid.New()}, out); err != nil {

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/mediavault-io/mediavault/domain"
-	"github.com/mediavault-io/mediavault/eventstore"
 )
 
 // MemoryKeys are keys in memory, for tests of whatever needs a codec.
@@ -47,7 +46,7 @@ func (k *MemoryKeys) Seal(_ context.Context, subject domain.UserID, text []byte)
 		k.keys[subject] = aead
 	}
 	if aead == nil {
-		return nil, eventstore.ErrForgotten
+		return nil, domain.ErrForgotten
 	}
 	nonce := make([]byte, aead.NonceSize())
 	rand.Read(nonce) //nolint:errcheck // it never fails
@@ -61,15 +60,15 @@ func (k *MemoryKeys) Open(_ context.Context, subject domain.UserID, sealed []byt
 	aead, ok := k.keys[subject]
 	switch {
 	case !ok:
-		return nil, false, eventstore.ErrBroken
+		return nil, false, domain.ErrBroken
 	case aead == nil:
 		return nil, false, nil
 	case len(sealed) < aead.NonceSize():
-		return nil, false, eventstore.ErrBroken
+		return nil, false, domain.ErrBroken
 	}
 	text, err := aead.Open(nil, sealed[:aead.NonceSize()], bytes.Clone(sealed[aead.NonceSize():]), []byte(subject))
 	if err != nil {
-		return nil, false, eventstore.ErrBroken
+		return nil, false, domain.ErrBroken
 	}
 	return text, true, nil
 }

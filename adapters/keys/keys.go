@@ -1,0 +1,337 @@
+package keys
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
+
+// Ring seals and opens under the subjects' keys. Several processes may have one on the same database. A key that one of
+// them destroys is noticed by the others at once, by a notification, and after 30 s (WithLife) at the latest where that is
+// lost. What was sealed meanwhile is as lost as the rest.
+type Ring struct {
+	pool    *pgxpool.Pool
+	masters Masters
+	options
+	cache  *cache
+	cancel context.CancelFunc
+	work   sync.WaitGroup // the listener
+}
+
+type options struct {
+	now      func() time.Time
+	subjects int
+	life     time.Duration
+	rotation time.Duration
+	timeout  time.Duration
+}
+
+// Option changes how a Ring works.
+type Option func(*options)
+
+// WithClock takes the time from now; the default is time.Now.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// WithRotation gives a subject a new key when it seals with one older than d; the old ones go on opening. The default is 90
+// days.
+func WithRotation(d time.Duration) Option { return func(o *options) { o.rotation = d } }
+
+// WithLife asks the database again for keys that were read longer ago than d; the default is 30 s.
+func WithLife(d time.Duration) Option { return func(o *options) { o.life = d } }
+
+// WithCache keeps the keys of at most so many subjects in memory; the default is 100,000, some 100 MB when full.
+func WithCache(subjects int) Option { return func(o *options) { o.subjects = subjects } }
+
+// Open makes a ring on a migrated database. The pool stays the caller's, and has to stay open until Close. It fails with
+// ErrMaster when keys are there that none of the masters unwraps.
+func Open(ctx context.Context, pool *pgxpool.Pool, masters Masters, opts ...Option) (*Ring, error) {
+	r := &Ring{pool: pool, masters: masters, options: options{
+		now: time.Now, subjects: 100_000, life: 30 * time.Second, rotation: 90 * 24 * time.Hour, timeout: 5 * time.Second,
+	}}
+	for _, o := range opts {
+		o(&r.options)
+	}
+	r.cache = newCache(r.subjects, r.life)
+	if err := r.checkMasters(ctx); err != nil {
+		return nil, err
+	}
+	listening, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.work.Go(func() { r.listener(listening) })
+	return r, nil
+}
+
+// Close ends the ring's own work and waits for it.
+func (r *Ring) Close() {
+	r.cancel()
+	r.work.Wait()
+}
+
+// mastersSQL jumps from one master to the next, however many keys each has wrapped.
+const mastersSQL = `
+	WITH RECURSIVE m AS (
+		(SELECT master FROM subject_keys WHERE wrapped IS NOT NULL ORDER BY master LIMIT 1)
+		UNION ALL
+		SELECT (SELECT k.master FROM subject_keys k WHERE k.wrapped IS NOT NULL AND k.master > m.master ORDER BY k.master LIMIT 1)
+		FROM m WHERE m.master IS NOT NULL
+	) SELECT master FROM m WHERE master IS NOT NULL`
+
+func (r *Ring) checkMasters(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	rows, err := r.pool.Query(ctx, mastersSQL)
+	if err != nil {
+		return fmt.Errorf("open key ring: %w", err)
+	}
+	used, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("open key ring: %w", err)
+	}
+	missing := slices.DeleteFunc(used, func(id string) bool { return r.masters.known[id] != nil })
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: subjects' keys are wrapped by %s, which is not among those configured; put it behind the current one",
+			ErrMaster, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+const (
+	numberAt  = 1            // behind the format
+	nonceAt   = numberAt + 4 // behind the key's number
+	sealedAt  = nonceAt + 12 // behind the nonce
+	personal  = "mediavault personal\x00"
+	boundSize = 128 // bytes, enough for most subjects
+)
+
+// Seal encrypts text under the subject's newest key, which is durable before. A forgotten subject is domain.ErrForgotten.
+func (r *Ring) Seal(ctx context.Context, subject domain.UserID, text []byte) ([]byte, error) {
+	k, err := r.lookUp(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	if !k.destroyed && (k.current == 0 || r.now().Sub(k.made) >= r.rotation) {
+		if k, err = r.make(ctx, subject); err != nil {
+			return nil, err
+		}
+	}
+	if k.destroyed {
+		return nil, domain.ErrForgotten
+	}
+	aead := k.keys[k.current]
+	sealed := make([]byte, sealedAt, sealedAt+len(text)+aead.Overhead())
+	sealed[0] = format
+	binary.BigEndian.PutUint32(sealed[numberAt:], uint32(k.current)) //nolint:gosec // numbers are counted from 1
+	rand.Read(sealed[nonceAt:])                                      //nolint:errcheck // it never fails
+	var buf [boundSize]byte
+	return aead.Seal(sealed, sealed[nonceAt:sealedAt], text, bound(buf[:0], personal, k.current, subject)), nil
+}
+
+// Open decrypts; false when the subject was forgotten. What was not sealed so, for this subject, is domain.ErrBroken.
+func (r *Ring) Open(ctx context.Context, subject domain.UserID, sealed []byte) ([]byte, bool, error) {
+	if len(sealed) < sealedAt || sealed[0] != format {
+		return nil, false, fmt.Errorf("%w: its format is not known", domain.ErrBroken)
+	}
+	k, err := r.lookUp(ctx, subject)
+	if err != nil {
+		return nil, false, err
+	}
+	if k.destroyed {
+		return nil, false, nil
+	}
+	number := int32(binary.BigEndian.Uint32(sealed[numberAt:])) //nolint:gosec // what is out of range has no key
+	aead, ok := k.keys[number]
+	if !ok { // another process may have made it after we looked
+		r.cache.forget(subject)
+		if k, err = r.lookUp(ctx, subject); err != nil {
+			return nil, false, err
+		}
+		if aead, ok = k.keys[number]; k.destroyed {
+			return nil, false, nil
+		}
+	}
+	if !ok {
+		return nil, false, fmt.Errorf("%w: there is no key %d of its subject", domain.ErrBroken, number)
+	}
+	var buf [boundSize]byte
+	text, err := aead.Open(nil, sealed[nonceAt:sealedAt], sealed[sealedAt:], bound(buf[:0], personal, number, subject))
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: it was changed, or is another subject's", domain.ErrBroken)
+	}
+	return text, true, nil
+}
+
+const keysSQL = `SELECT number, coalesce(master, ''), wrapped, created_at FROM subject_keys WHERE subject = $1 ORDER BY number`
+
+// lookUp answers the subject's keys, from memory when they were read lately.
+func (r *Ring) lookUp(ctx context.Context, subject domain.UserID) (*subjectKeys, error) {
+	now := r.now()
+	k, epoch := r.cache.get(subject, now)
+	if k != nil {
+		return k, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	rows, err := r.pool.Query(ctx, keysSQL, string(subject))
+	if err != nil {
+		return nil, fmt.Errorf("read the subject's keys: %w", err)
+	}
+	if k, err = r.unwrapAll(subject, now, rows); err != nil {
+		return nil, err
+	}
+	r.cache.put(subject, k, epoch)
+	return k, nil
+}
+
+func (r *Ring) unwrapAll(subject domain.UserID, now time.Time, rows pgx.Rows) (*subjectKeys, error) {
+	defer rows.Close()
+	k := &subjectKeys{loaded: now, keys: map[int32]cipher.AEAD{}}
+	for rows.Next() {
+		var (
+			number  int32
+			master  string
+			wrapped []byte
+		)
+		if err := rows.Scan(&number, &master, &wrapped, &k.made); err != nil {
+			return nil, fmt.Errorf("read the subject's keys: %w", err)
+		}
+		if wrapped == nil {
+			k.destroyed = true
+			continue
+		}
+		key, err := r.masters.unwrap(subject, number, master, wrapped)
+		if err != nil {
+			return nil, err
+		}
+		if k.keys[number], err = newAEAD(key); err != nil {
+			return nil, err
+		}
+		k.current = number
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the subject's keys: %w", err)
+	}
+	return k, nil
+}
+
+// lockSQL lets one process at a time make or destroy a subject's keys.
+const lockSQL = `SELECT pg_advisory_xact_lock(hashtextextended('mediavault subject key ' || $1, 0))`
+
+// make gives the subject (who may be "", nobody in particular) its first or next key, unless another process was faster.
+func (r *Ring) make(ctx context.Context, subject domain.UserID) (*subjectKeys, error) {
+	if len(subject) > 1000 || strings.ContainsRune(string(subject), 0) {
+		return nil, fmt.Errorf("%w: the subject cannot have a key", domain.ErrInvalid)
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	var k *subjectKeys
+	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockSQL, string(subject)); err != nil {
+			return err
+		}
+		now := r.now()
+		rows, err := tx.Query(ctx, keysSQL, string(subject))
+		if err != nil {
+			return err
+		}
+		if k, err = r.unwrapAll(subject, now, rows); err != nil {
+			return err
+		}
+		if k.destroyed || (k.current > 0 && now.Sub(k.made) < r.rotation) {
+			return nil
+		}
+		key := make([]byte, keySize)
+		rand.Read(key) //nolint:errcheck // it never fails
+		k.current++
+		k.made = now
+		if k.keys[k.current], err = newAEAD(key); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO subject_keys (subject, number, master, wrapped, created_at) VALUES ($1, $2, $3, $4, $5)`,
+			string(subject), k.current, r.masters.current, r.masters.wrap(subject, k.current, key), now.UTC())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a key for a subject: %w", err)
+	}
+	r.cache.forget(subject) // the next use reads what was committed
+	return k, nil
+}
+
+// channel tells the other processes whose keys were destroyed.
+const channel = "mediavault_keys"
+
+// Destroy forgets a subject: all its keys are destroyed, it never gets another, and whatever was sealed for it stays closed
+// for ever. Doing it again changes nothing.
+func (r *Ring) Destroy(ctx context.Context, subject domain.UserID) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	now := r.now().UTC()
+	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		b.Queue(lockSQL, string(subject))
+		b.Queue(`UPDATE subject_keys SET wrapped = NULL, master = NULL, destroyed_at = $2
+			WHERE subject = $1 AND wrapped IS NOT NULL`, string(subject), now)
+		b.Queue(`INSERT INTO subject_keys (subject, number, created_at, destroyed_at)
+			SELECT $1, 0, $2, $2 WHERE NOT EXISTS (SELECT FROM subject_keys WHERE subject = $1)`, string(subject), now)
+		b.Queue(`SELECT pg_notify($1, $2)`, channel, string(subject))
+		return tx.SendBatch(ctx, b).Close()
+	})
+	r.cache.forget(subject) // whether or not the answer came: the next use asks
+	if err != nil {
+		return fmt.Errorf("destroy a subject's keys: %w", err)
+	}
+	return nil
+}
+
+// listener drops from the cache what other processes destroy. While it is not connected, WithLife is the bound.
+func (r *Ring) listener(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := r.hear(ctx)
+		r.cache.drop() // what was said in between was not heard
+		if err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+func (r *Ring) hear(ctx context.Context) error {
+	connecting, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	config := r.pool.Config().ConnConfig.Copy()
+	config.RuntimeParams["application_name"] = "mediavault-keys"
+	conn, err := pgx.ConnectConfig(connecting, config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = conn.Close(closing) // it is given up: there is nobody to tell
+	}()
+	if _, err := conn.Exec(connecting, "LISTEN "+channel); err != nil {
+		return err
+	}
+	r.cache.drop()
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		r.cache.forget(domain.UserID(n.Payload))
+	}
+}
