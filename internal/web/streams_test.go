@@ -1,0 +1,170 @@
+package web_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/internal/web"
+)
+
+func TestServerSentEvents(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 10)
+	url, log, edge := serve(t, web.Options{}, func(r *mux.Router) {
+		r.Handle("/events", web.Streaming(func(w http.ResponseWriter, r *http.Request) error {
+			err := web.ServeEvents(w, r, 5*time.Millisecond, func(ctx context.Context, out *web.Events) error {
+				if r.URL.Query().Has("refuse") {
+					return domain.Refuse(domain.Forbidden, "not_yours", "no")
+				}
+				if err := out.Send("1", "media.uploaded", []byte("one\r\ntwo")); err != nil {
+					return err
+				}
+				if err := out.SendJSON("2", "", map[string]int{"a": 1}); err != nil {
+					return err
+				}
+				if err := out.Send("3\n", "", nil); err == nil {
+					return errors.New("an id with a line break was accepted")
+				}
+				if err := out.Flush(); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			if !r.URL.Query().Has("refuse") {
+				ended <- err
+			}
+			return err
+		}))
+	})
+	open := func() (*bufio.Reader, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(t.Context())
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/events", nil)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cancel(); _ = res.Body.Close() })
+		if res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Errorf("%v", res.Header)
+		}
+		return bufio.NewReader(res.Body), cancel
+	}
+	expect := func(from *bufio.Reader, want string) {
+		t.Helper()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(from, got); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	both := "id: 1\nevent: media.uploaded\ndata: one\ndata: two\n\nid: 2\ndata: {\"a\":1}\n\n: beat\n\n: beat\n\n"
+	stream, leave := open()
+	expect(stream, both)
+	leave()
+	if err := <-ended; err != nil {
+		t.Errorf("a client that left: %v", err)
+	}
+	res, body := do(t, http.MethodGet, url+"/events?refuse")
+	if res.StatusCode != 403 || problem(t, body).Code != "not_yours" {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	stream, _ = open()
+	expect(stream, both)
+	edge.Drain()
+	if err := <-ended; err != nil {
+		t.Errorf("a stream that was drained: %v", err)
+	}
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		t.Errorf("the end of a drained stream: %v", err)
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Error(log)
+	}
+}
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	url, _, _ := serve(t, web.Options{}, func(r *mux.Router) {
+		r.Handle("/lines/{n:[0-9]+}", web.Streaming(func(w http.ResponseWriter, r *http.Request) error {
+			var n int
+			_, _ = fmt.Sscan(mux.Vars(r)["n"], &n)
+			return web.ServeLines(w, r, func(_ context.Context, out *web.Lines) error {
+				for i := range n {
+					if err := out.Write(map[string]any{"i": i, "text": "<&>"}); err != nil {
+						return err
+					}
+				}
+				if r.URL.Query().Has("fail") {
+					return errors.New("the database is gone")
+				}
+				return nil
+			})
+		}))
+	})
+	res, body := do(t, http.MethodGet, url+"/lines/5000")
+	if lines := strings.Split(body, "\n"); res.StatusCode != 200 || len(lines) != 5001 || lines[4999] != `{"i":4999,"text":"<&>"}` || res.Header.Get("Content-Type") != "application/x-ndjson" {
+		t.Errorf("%d, %d lines", res.StatusCode, len(lines))
+	}
+	res, body = do(t, http.MethodGet, url+"/lines/0")
+	if res.StatusCode != 200 || body != "" || res.Header.Get("Content-Type") != "application/x-ndjson" {
+		t.Errorf("nothing: %d %q %v", res.StatusCode, body, res.Header)
+	}
+	res, body = do(t, http.MethodGet, url+"/lines/3?fail")
+	if res.StatusCode != 500 || problem(t, body).Code != "internal" {
+		t.Errorf("a fault before the first bytes: %d %s", res.StatusCode, body)
+	}
+	whole, err := http.Get(url + "/lines/5000?fail")
+	if err == nil {
+		defer func() { _ = whole.Body.Close() }()
+		if _, err := io.Copy(io.Discard, whole.Body); err == nil {
+			t.Error("half an export looks like the whole")
+		}
+	}
+}
+
+func TestWhoStandsStillIsLetGo(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 2)
+	url, log, _ := serve(t, web.Options{Idle: 100 * time.Millisecond}, func(r *mux.Router) {
+		r.Handle("/down", web.Streaming(func(w http.ResponseWriter, _ *http.Request) error {
+			var err error
+			for chunk := make([]byte, 1<<20); err == nil; {
+				_, err = w.Write(chunk)
+			}
+			ended <- err
+			return err
+		}))
+		r.Handle("/up", web.Streaming(func(w http.ResponseWriter, r *http.Request) error {
+			_, err := io.Copy(io.Discard, r.Body)
+			ended <- err
+			return err
+		}))
+	})
+	for _, head := range []string{"GET /down HTTP/1.1\r\nHost: x\r\n\r\n", "POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := io.WriteString(c, head); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == nil {
+			t.Errorf("%s: no error", head)
+		}
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Error(log)
+	}
+}
