@@ -1,0 +1,167 @@
+package projections
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/access"
+	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/domain/share"
+)
+
+// summarize says in one English sentence what happened, without its subject: who did it stands beside it. It tells no more
+// than the reader may see.
+func summarize(e domain.Event, s sight) string {
+	switch e := e.(type) {
+	case media.Event:
+		return summarizeMedia(e, s)
+	case share.Event:
+		return summarizeShare(e)
+	case moderation.Event:
+		return summarizeCase(e, s)
+	case access.Served:
+		return summarizeServed(e)
+	case access.Refused:
+		return fmt.Sprintf("was refused %s (%s)", e.Action, e.Code)
+	case nil:
+		return "something that this version cannot read"
+	default:
+		return e.EventType()
+	}
+}
+
+func summarizeMedia(e media.Event, s sight) string {
+	switch e := e.(type) {
+	case media.UploadRequested:
+		return fmt.Sprintf("announced an upload of %s%s", bytesText(e.Size), named(e.Name, s))
+	case media.UploadRefused:
+		return fmt.Sprintf("had an upload%s refused: %s", named(e.Name, s), strings.Join(e.Reasons, ", "))
+	case media.Uploaded:
+		return fmt.Sprintf("uploaded version 1%s: %s, %s", named(e.File.Name, s), e.File.Type, bytesText(e.File.Size))
+	case media.VersionAdded:
+		return fmt.Sprintf("added version %d%s: %s, %s", e.Version, named(e.File.Name, s), e.File.Type, bytesText(e.File.Size))
+	case media.RolledBack:
+		return fmt.Sprintf("went back from version %d to version %d", e.From, e.Version)
+	case media.Described:
+		return fmt.Sprintf("described it%s, with %s", named(e.Title, s), counted(len(e.Tags), "tag"))
+	case media.Screened:
+		return fmt.Sprintf("screened version %d: %s, security score %d", e.Version, e.Verdict, e.Score)
+	case media.Restricted:
+		return "restricted it to its owner and those it is shared with by name"
+	case media.Quarantined:
+		return "quarantined it (" + e.Code + ")"
+	case media.Released:
+		return "released it"
+	case media.Removed:
+		return "removed it"
+	case media.Deleted:
+		return "deleted it"
+	case media.Restored:
+		return "restored it"
+	case media.Purged:
+		return fmt.Sprintf("purged it: %s destroyed", counted(len(e.Objects), "object"))
+	default:
+		return e.EventType()
+	}
+}
+
+func summarizeShare(e share.Event) string {
+	switch e := e.(type) {
+	case share.Granted:
+		return fmt.Sprintf("shared it with %s: %s", recipient(e.With), terms(e.Terms))
+	case share.Changed:
+		return "changed a share: " + terms(e.Terms)
+	case share.Revoked:
+		return "revoked a share"
+	default:
+		return e.EventType()
+	}
+}
+
+func summarizeCase(e moderation.Event, s sight) string {
+	switch e := e.(type) {
+	case moderation.Opened:
+		return fmt.Sprintf("opened a case for %s (%s)", e.Category, e.Origin)
+	case moderation.Reported:
+		return fmt.Sprintf("reported it for %s (%s)", e.Category, e.Origin)
+	case moderation.Assigned:
+		if !s.staff {
+			return "gave the case to a moderator"
+		}
+		return fmt.Sprintf("gave the case to %s", e.Moderator)
+	case moderation.Decided:
+		return fmt.Sprintf("decided (%d): %s, by policy %s", e.Number, e.Action, e.Policy)
+	case moderation.Appealed:
+		return fmt.Sprintf("appealed (%d) against decision %d", e.Number, e.Decision)
+	case moderation.AppealDecided:
+		return fmt.Sprintf("judged appeal %d: %s", e.Number, e.Outcome)
+	case moderation.Closed:
+		return "closed the case (" + e.Code + ")"
+	default:
+		return e.EventType()
+	}
+}
+
+func summarizeServed(e access.Served) string {
+	through := string(e.Via)
+	if e.Share != "" {
+		through += " " + string(e.Share)
+	}
+	return fmt.Sprintf("was served the %s of version %d, %s, as %s", e.What, e.Version, bytesText(e.Bytes), through)
+}
+
+func recipient(with share.Recipient) string {
+	switch with.Kind {
+	case share.WithUser:
+		return "user " + string(with.User)
+	case share.WithOrganisation:
+		return "organisation " + string(with.Organisation)
+	default:
+		return "anyone who holds the link"
+	}
+}
+
+func terms(t share.Terms) string {
+	said := make([]string, 0, len(t.Permissions)+3)
+	for _, p := range t.Permissions {
+		said = append(said, string(p))
+	}
+	if !t.ExpiresAt.IsZero() {
+		said = append(said, "until "+t.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z"))
+	}
+	if t.PasswordHash != "" {
+		said = append(said, "with a password")
+	}
+	if t.MaxOpens > 0 {
+		said = append(said, "at most "+counted(t.MaxOpens, "open"))
+	}
+	return strings.Join(said, ", ")
+}
+
+func named(p domain.Personal, s sight) string {
+	if text, ok := p.Reveal(); ok && s.opens(p, s.data) {
+		return " " + fmt.Sprintf("%q", text)
+	}
+	return ""
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// bytesText says bytes for people, in binary units, as file managers do.
+func bytesText(bytes int64) string {
+	if bytes < 1024 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, unit := float64(bytes), 0
+	for n >= 1024 && unit < 4 {
+		n, unit = n/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %ciB", n, " KMGT"[unit])
+}

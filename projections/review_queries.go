@@ -1,0 +1,265 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// Review answers moderation cases and their queue.
+type Review struct {
+	view View[CaseRow]
+	keys Opener
+}
+
+// NewReview makes the queries. The engine must run ReviewProjection.
+func NewReview(e *Engine, keys Opener) (*Review, error) {
+	view, err := ViewOf(e, ReviewProjection())
+	return &Review{view: view, keys: keys}, err
+}
+
+// Case is one moderation case as its reader may see it. Staff sees all of it; the owner of the item sees decisions, policy and
+// statement, and neither who reported or judged nor what they wrote for each other.
+type Case struct {
+	ID        domain.CaseID       `json:"id"`
+	MediaID   domain.MediaID      `json:"media_id"`
+	Owner     domain.UserID       `json:"owner"`
+	Origin    string              `json:"origin,omitempty"` // report, detector, referral; staff only
+	Category  string              `json:"category"`
+	Status    CaseStatus          `json:"status"`
+	Moderator domain.UserID       `json:"moderator,omitempty"` // staff only
+	Reports   int                 `json:"reports"`
+	Score     int                 `json:"score"`              // 0..100; staff only
+	Priority  int                 `json:"priority,omitempty"` // staff only
+	Closed    string              `json:"closed_code,omitempty"`
+	OpenedAt  time.Time           `json:"opened_at"`
+	UpdatedAt time.Time           `json:"updated_at"`
+	ClosedAt  *time.Time          `json:"closed_at,omitempty"`
+	Revision  int64               `json:"revision"` // of the case's stream
+	Position  eventstore.Position `json:"position"` // of the event that made it what it is
+
+	ReportList []Report   `json:"report_list,omitempty"` // staff only
+	Decisions  []Decision `json:"decisions"`
+	Appeals    []Appeal   `json:"appeals"`
+}
+
+// Report is what was said against an item.
+type Report struct {
+	Origin   string        `json:"origin"`
+	By       domain.UserID `json:"by"`
+	Category string        `json:"category"`
+	Note     string        `json:"note,omitempty"`
+	Score    int           `json:"score,omitempty"`
+	At       time.Time     `json:"at"`
+}
+
+// Decision is what a moderator decided.
+type Decision struct {
+	Number    int           `json:"number"`
+	Action    string        `json:"action"` // approve, restrict, quarantine, remove
+	Policy    string        `json:"policy"`
+	Statement string        `json:"statement,omitempty"`
+	At        time.Time     `json:"at"`
+	By        domain.UserID `json:"by,omitempty"`     // staff only
+	Reason    string        `json:"reason,omitempty"` // staff only
+}
+
+// Appeal is the owner's objection, and how it ended.
+type Appeal struct {
+	Number    int           `json:"number"`
+	Decision  int           `json:"decision"`
+	Note      string        `json:"note,omitempty"`
+	At        time.Time     `json:"at"`
+	By        domain.UserID `json:"by"`
+	Outcome   string        `json:"outcome,omitempty"` // uphold, overturn; "" while it waits
+	Statement string        `json:"statement,omitempty"`
+	DecidedAt *time.Time    `json:"decided_at,omitempty"`
+	DecidedBy domain.UserID `json:"decided_by,omitempty"` // staff only
+	Reason    string        `json:"reason,omitempty"`     // staff only
+}
+
+// CaseQuery filters cases. The zero query is all of them, what waits most urgently first.
+type CaseQuery struct {
+	Status    []CaseStatus
+	Media     domain.MediaID
+	Moderator domain.UserID
+	Category  string
+	Origin    string
+	Owner     domain.UserID
+	Sort      string // -priority, opened_at, updated_at, score, reports; a leading - turns it round; "" is -priority, then the oldest
+}
+
+// Queue is one page of cases. Moderators, auditors and admins see all, owners those of their own items.
+func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p Paging, m Moment) (List[Case], error) {
+	if !viewer.Known() {
+		return List[Case]{}, ErrMayNotSee
+	}
+	at, err := r.view.Resolve(ctx, m)
+	if err != nil {
+		return List[Case]{}, err
+	}
+	l := &listing[CaseRow]{view: r.view, from: "review s", paging: p, bound: fmt.Sprintf("review %s %+v", viewer.ID, q)}
+	l.and(at.Where("s", &l.args))
+	staff := isStaff(viewer)
+	if !staff {
+		l.and("s.owner = " + l.args.Add(string(viewer.ID)))
+	}
+	if err := q.filter(l, staff); err != nil {
+		return List[Case]{}, err
+	}
+	if err := q.sort(l, staff); err != nil {
+		return List[Case]{}, err
+	}
+	rows, err := l.page(ctx)
+	if err != nil {
+		return List[Case]{}, err
+	}
+	out := List[Case]{Total: rows.Total, Next: rows.Next, Items: make([]Case, len(rows.Items))}
+	for i, v := range rows.Items {
+		if out.Items[i], err = r.shown(ctx, v, staff && v.Row.Owner != viewer.ID); err != nil {
+			return List[Case]{}, err
+		}
+	}
+	return out, nil
+}
+
+// Get is one case. Errors: ErrHidden for everybody but staff and the owner of the item.
+func (r *Review) Get(ctx context.Context, viewer domain.Actor, id domain.CaseID, m Moment) (Case, error) {
+	at, err := r.view.Resolve(ctx, m)
+	if err != nil {
+		return Case{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	v, ok, err := r.view.Find(ctx, at, string(id))
+	if err != nil {
+		return Case{}, err
+	}
+	owner := viewer.Known() && v.Row.Owner == viewer.ID
+	if !ok || !owner && !isStaff(viewer) {
+		return Case{}, ErrHidden
+	}
+	return r.shown(ctx, v, !owner)
+}
+
+func (q CaseQuery) filter(l *listing[CaseRow], staff bool) error {
+	if len(q.Status) > 0 {
+		var names []string
+		for _, s := range q.Status {
+			if !slices.Contains(CaseStatuses(), s) {
+				return domain.ErrInvalid.On("status").Because("accepted are open, assigned, decided, appealed and closed")
+			}
+			names = append(names, string(s))
+		}
+		l.and("s.status = any (" + l.args.Add(names) + ")")
+	}
+	if q.Media != "" {
+		l.and("s.media = " + l.args.Add(string(q.Media)))
+	}
+	if q.Owner != "" {
+		l.and("s.owner = " + l.args.Add(string(q.Owner)))
+	}
+	if q.Category != "" {
+		l.and("s.category = " + l.args.Add(q.Category))
+	}
+	if (q.Moderator != "" || q.Origin != "") && !staff {
+		return ErrMayNotSee.On("moderator")
+	}
+	if q.Moderator != "" {
+		l.and("s.moderator = " + l.args.Add(string(q.Moderator)))
+	}
+	switch moderation.Origin(q.Origin) {
+	case "":
+	case moderation.FromReport, moderation.FromDetector, moderation.FromReferral:
+		l.and("s.origin = " + l.args.Add(q.Origin))
+	default:
+		return domain.ErrInvalid.On("origin").Because("accepted are report, detector and referral")
+	}
+	return nil
+}
+
+func (q CaseQuery) sort(l *listing[CaseRow], staff bool) error {
+	name, down := q.Sort, false
+	switch {
+	case name == "" && staff:
+		name, down = "priority", true
+	case name == "":
+		name, down = "updated_at", true
+	case name[0] == '-':
+		name, down = name[1:], true
+	}
+	var value func(CaseRow) string
+	kind := "bigint"
+	switch name {
+	case "priority":
+		value = func(r CaseRow) string { return strconv.Itoa(r.Priority) }
+	case "score":
+		value = func(r CaseRow) string { return strconv.Itoa(r.Score) }
+	case "reports":
+		value = func(r CaseRow) string { return strconv.Itoa(r.Count) }
+	case "opened_at":
+		value, kind = func(r CaseRow) string { return placeTime(r.OpenedAt) }, "timestamptz"
+	case "updated_at":
+		value, kind = func(r CaseRow) string { return placeTime(r.UpdatedAt) }, "timestamptz"
+	default:
+		return domain.ErrInvalid.On("sort").Because("accepted are priority, score, reports, opened_at and updated_at, each also with a leading -")
+	}
+	if !staff && (name == "priority" || name == "score") {
+		return ErrMayNotSee.On("sort")
+	}
+	l.order = []sorted{{column: "s." + name, sql: kind, down: down}, {column: "s.opened_at", sql: "timestamptz"}, {column: "s.key", sql: "text"}}
+	l.place = func(v Version[CaseRow]) []string { return []string{value(v.Row), placeTime(v.Row.OpenedAt), v.Key} }
+	return nil
+}
+
+// shown renders a case for staff, or for the owner of the item; who judges and owns is shown what an owner is.
+func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool) (Case, error) {
+	row := v.Row
+	c := Case{
+		ID: row.Case, MediaID: row.Media, Owner: row.Owner, Category: row.Category, Status: row.Status, Closed: row.Closed,
+		Reports: row.Count, OpenedAt: row.OpenedAt, UpdatedAt: row.UpdatedAt, ClosedAt: optional(row.ClosedAt), Revision: row.Revision,
+		Position: v.From, Decisions: []Decision{}, Appeals: []Appeal{},
+	}
+	var err error
+	open := func(p domain.Personal) string {
+		if err != nil {
+			return ""
+		}
+		var text string
+		text, err = reveal(ctx, r.keys, p)
+		return text
+	}
+	for _, d := range row.Decisions {
+		shown := Decision{Number: d.Number, Action: d.Action, Policy: d.Policy, Statement: open(d.Statement), At: d.At}
+		if staff {
+			shown.By, shown.Reason = d.By, open(d.Reason)
+		}
+		c.Decisions = append(c.Decisions, shown)
+	}
+	for _, a := range row.Appeals {
+		shown := Appeal{
+			Number: a.Number, Decision: a.Decision, Note: open(a.Note), At: a.At, By: a.By, Outcome: a.Outcome,
+			Statement: open(a.Statement), DecidedAt: optional(a.DecidedAt),
+		}
+		if staff {
+			shown.DecidedBy, shown.Reason = a.Judge, open(a.Reason)
+		}
+		c.Appeals = append(c.Appeals, shown)
+	}
+	if !staff {
+		return c, err
+	}
+	c.Origin, c.Moderator, c.Score, c.Priority = row.Origin, row.Moderator, row.Score, row.Priority
+	for _, p := range row.Reports {
+		c.ReportList = append(c.ReportList, Report{
+			Origin: p.Origin, By: p.By, Category: p.Category, Note: open(p.Note), Score: p.Score, At: p.At,
+		})
+	}
+	return c, err
+}
