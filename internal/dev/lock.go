@@ -3,6 +3,7 @@
 package dev
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrInUse is a folder that another running process has taken.
@@ -40,19 +42,16 @@ func lockFolder(dir string) (*folderLock, error) {
 }
 
 // waitFolder takes the folder, waiting for as long as somebody else has it.
-func waitFolder(dir string) (*folderLock, error) {
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock folder: %w", err)
-	}
+func waitFolder(ctx context.Context, dir string) (*folderLock, error) {
 	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
-		if err == nil {
-			return &folderLock{file: file}, nil
+		lock, err := lockFolder(dir)
+		if err == nil || !errors.Is(err, ErrInUse) {
+			return lock, err
 		}
-		if !errors.Is(err, syscall.EINTR) {
-			file.Close()
-			return nil, fmt.Errorf("lock folder %s: %w", dir, err)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

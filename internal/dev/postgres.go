@@ -152,14 +152,8 @@ func (p *Postgres) socketFolder() (string, error) {
 
 // initdb makes the cluster beside and renames it when it is whole, so that a kill in the middle leaves no half cluster.
 func (p *Postgres) initdb(ctx context.Context) error {
-	halves, err := filepath.Glob(filepath.Join(p.dir, "init-*"))
-	if err != nil {
-		return fmt.Errorf("initdb: %w", err)
-	}
-	for _, half := range halves {
-		if err := os.RemoveAll(half); err != nil {
-			return fmt.Errorf("initdb: remove what a killed one left: %w", err)
-		}
+	if err := removeMatching(filepath.Join(p.dir, "init-*")); err != nil {
+		return fmt.Errorf("initdb: remove what a killed one left: %w", err)
 	}
 	beside, err := os.MkdirTemp(p.dir, "init-")
 	if err != nil {
@@ -308,7 +302,7 @@ func (p *Postgres) clearOrphan(ctx context.Context) error {
 		}
 		first, _, _ := strings.Cut(string(text), "\n")
 		pid, err := strconv.Atoi(strings.TrimSpace(first))
-		if err != nil || pid <= 1 || syscall.Kill(pid, 0) != nil && !worksIn(pid, p.data) || !worksIn(pid, p.data) {
+		if err != nil || pid <= 1 || !worksIn(pid, p.data) {
 			// Ours by the folder's lock, so nobody else is about to write it.
 			if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("remove a stale pid file: %w", err)
