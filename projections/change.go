@@ -19,6 +19,10 @@ type change struct {
 	parked map[string]bool  // keys that are parked already
 	refuse map[string]error // keys that must not take the batch's events, and why
 	aside  []aside          // what was parked by this batch
+	// collect keeps aside from being written to the table of parked events.
+	collect bool
+	// only, when not nil, is the one key that takes events.
+	only *string
 
 	now     map[string]bool // keys of aside
 	touched map[string]bool // keys whose current version may have changed
@@ -66,6 +70,7 @@ func (c *change) plan(events []eventstore.Recorded) []step {
 		keys, err := c.m.keysOf(*rec)
 		for _, key := range keys {
 			switch {
+			case c.only != nil && key != *c.only:
 			case err != nil:
 				c.park(key, rec, err.Error())
 			case key != "" && c.parked[key]:
@@ -162,6 +167,9 @@ func (c *change) write(ctx context.Context, tx pgx.Tx) error {
 		if err := c.m.copyIn(ctx, tx.Conn(), c.tables.closed, "", c.closed); err != nil {
 			return fmt.Errorf("write ended versions: %w", err)
 		}
+	}
+	if c.collect {
+		return nil
 	}
 	return c.setAside(ctx, tx)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -102,6 +104,8 @@ func (e *Engine) add(m *model) error {
 		return m.err
 	case !plainName(m.name):
 		return errors.New("the name must be of the form [a-z][a-z_]*, at most 30 characters")
+	case slices.ContainsFunc([]string{rebuilt, old, "_current", "_closed"}, func(s string) bool { return strings.HasSuffix(m.name, s) }):
+		return errors.New("the name ends like a name of the engine's own")
 	case e.find(m.name) != nil:
 		return errors.New("the name is taken")
 	case len(m.types) == 0:

@@ -296,30 +296,42 @@ func timeOf(micros int64) time.Time {
 }
 
 func readTexts(f reflect.Value, v []byte) error {
-	if len(v) < 12 {
+	all := texts(v)
+	if all == nil && len(v) != 12 {
 		return errShort
 	}
-	if binary.BigEndian.Uint32(v) == 0 {
+	if len(all) == 0 {
 		f.SetZero()
 		return nil
 	}
+	list := reflect.MakeSlice(f.Type(), len(all), len(all))
+	for i, text := range all {
+		list.Index(i).SetString(text)
+	}
+	f.Set(list)
+	return nil
+}
+
+// texts are the elements of a text[] in binary; nil when there are none, or when the value is not understood.
+func texts(v []byte) []string {
 	if len(v) < 20 {
-		return errShort
+		return nil
 	}
 	n := int(binary.BigEndian.Uint32(v[12:]))
-	v = v[20:]
-	texts := reflect.MakeSlice(f.Type(), n, n)
-	for i := range n {
+	if v = v[20:]; n < 0 || n > len(v)/4 {
+		return nil
+	}
+	all := make([]string, n)
+	for i := range all {
 		if len(v) < 4 {
-			return errShort
+			return nil
 		}
 		size := int(int32(binary.BigEndian.Uint32(v)))
 		if size < 0 || len(v) < 4+size {
-			return errShort
+			return nil
 		}
-		texts.Index(i).SetString(string(v[4 : 4+size]))
+		all[i] = string(v[4 : 4+size])
 		v = v[4+size:]
 	}
-	f.Set(texts)
-	return nil
+	return all
 }

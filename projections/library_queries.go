@@ -1,0 +1,346 @@
+package projections
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// Library answers what there is.
+type Library struct {
+	view   View[Media]
+	engine *Engine
+	log    Times
+}
+
+// NewLibrary makes the queries. The engine must run LibraryProjection; with SharesProjection beside it, what was shared with
+// the viewer is there, too.
+func NewLibrary(e *Engine, log Times) (*Library, error) {
+	view, err := ViewOf(e, LibraryProjection())
+	return &Library{view: view, engine: e, log: log}, err
+}
+
+// Item is one item at a moment.
+type Item struct {
+	ID domain.MediaID
+	Media
+	Position eventstore.Position // of the event that made it what it is
+}
+
+// MediaQuery filters the library. The zero query is everything that is shown without being asked for, the newest first:
+// all but what was refused, deleted or purged.
+type MediaQuery struct {
+	Text   string // words; each must be part of title, description, file name or tags, in whatever case
+	Type   string // a MIME type, or the part before its slash
+	Tag    string
+	Status MediaStatus
+	Owner  domain.UserID
+	From   time.Time // created at or after
+	To     time.Time // created before
+	Sort   string    // created_at, updated_at, title, size; a leading - turns it round; "" is -created_at
+	Page   Paging
+}
+
+// MediaPage is one part of what was found.
+type MediaPage struct {
+	Items []Item
+	Total int64 // of all that matches; at most TotalLimit is counted
+	More  bool  // there is more than Total
+	Next  string
+}
+
+// TotalLimit is how far Total counts, so that no list costs more the more there is.
+const TotalLimit = 10_000
+
+// Item is one item as of a moment, for whoever may know of it: its owner, members of its organisation, those whom it was shared
+// with by name, moderators, auditors and admins. Errors: ErrHidden for everybody else.
+func (l *Library) Item(ctx context.Context, viewer domain.Actor, id domain.MediaID, m Moment) (Item, error) {
+	q, err := l.question(ctx, viewer, m)
+	if err != nil {
+		return Item{}, err
+	}
+	var either []string
+	for _, b := range q.branches(true) {
+		either = append(either, "("+b+")")
+	}
+	if len(either) == 0 {
+		return Item{}, ErrHidden
+	}
+	sql := "select " + l.view.Columns("m") + " from library m where m.key = " + q.args.Add(string(id)) + " and " + q.at.Where("m", q.args) +
+		" and (" + strings.Join(either, " or ") + ")"
+	found, err := l.view.Query(ctx, sql, q.args)
+	switch {
+	case err != nil:
+		return Item{}, err
+	case len(found) == 0:
+		return Item{}, ErrHidden
+	}
+	return itemOf(found[0]), nil
+}
+
+// Page is a part of what the viewer may know of, filtered and sorted. A cursor costs the same on every page; it goes on
+// where the page before ended, as of the moment that is asked for.
+func (l *Library) Page(ctx context.Context, viewer domain.Actor, query MediaQuery, m Moment) (MediaPage, error) {
+	order, err := query.order()
+	if err != nil {
+		return MediaPage{}, err
+	}
+	if query.Page, err = query.Page.checked(); err != nil {
+		return MediaPage{}, err
+	}
+	if query.Status != "" && !slices.Contains(MediaStatuses(), query.Status) {
+		return MediaPage{}, domain.ErrInvalid.On("status").Because("there is no such status")
+	}
+	q, err := l.question(ctx, viewer, m)
+	if err != nil {
+		return MediaPage{}, err
+	}
+	q.filters(query)
+	branches := q.branches(query.Status != "")
+	if len(branches) == 0 {
+		return MediaPage{}, nil
+	}
+	var page MediaPage
+	after := ""
+	if query.Page.Cursor != "" {
+		place, err := decodeCursor(query.bound(viewer, m), query.Page.Cursor, 3)
+		if err != nil {
+			return MediaPage{}, err
+		}
+		total, err := strconv.ParseInt(place[2], 10, 64)
+		if err != nil {
+			return MediaPage{}, errCursor()
+		}
+		page.count(total)
+		after = order.after(place, q.args)
+	} else {
+		total, err := l.count(ctx, q, branches)
+		if err != nil {
+			return MediaPage{}, err
+		}
+		page.count(total)
+	}
+	return page, l.fill(ctx, &page, q, branches, query, order, after, query.bound(viewer, m))
+}
+
+func (p *MediaPage) count(total int64) { p.Total, p.More = min(total, TotalLimit), total > TotalLimit }
+
+func (l *Library) count(ctx context.Context, q *mediaQuestion, branches []string) (int64, error) {
+	limit := " limit " + strconv.Itoa(TotalLimit+1)
+	parts := make([]string, len(branches))
+	for i, b := range branches {
+		parts[i] = "(select 1 from library m where " + q.where(b) + limit + ")"
+	}
+	return Value[int64](ctx, l.view, "select count(*) from ("+strings.Join(parts, " union all ")+limit+") as found", q.args)
+}
+
+func (l *Library) fill(ctx context.Context, page *MediaPage, q *mediaQuestion, branches []string, query MediaQuery, order mediaOrder, after, bound string) error {
+	offset := 0
+	if query.Page.Cursor == "" {
+		offset = query.Page.Offset
+	}
+	// Each branch is an index scan that ends early; together they hold the page.
+	need := strconv.Itoa(offset + query.Page.Size + 1)
+	parts := make([]string, len(branches))
+	for i, b := range branches {
+		parts[i] = "(select " + l.view.Columns("m") + " from library m where " + q.where(b) + after + " order by " + order.by("m.") + " limit " + need + ")"
+	}
+	sql := strings.Join(parts, " union all ")
+	if len(parts) > 1 {
+		sql = "select * from (" + sql + ") m order by " + order.by("m.") + " limit " + need
+	}
+	if offset > 0 {
+		sql = "select * from (" + sql + ") m order by " + order.by("m.") + " offset " + strconv.Itoa(offset)
+	}
+	found, err := l.view.Query(ctx, sql, q.args)
+	if err != nil {
+		return err
+	}
+	if len(found) > query.Page.Size {
+		found = found[:query.Page.Size]
+		total := page.Total
+		if page.More {
+			total++
+		}
+		page.Next = encodeCursor(bound, append(order.place(found[len(found)-1]), strconv.FormatInt(total, 10)))
+	}
+	for _, v := range found {
+		page.Items = append(page.Items, itemOf(v))
+	}
+	return nil
+}
+
+func itemOf(v Version[Media]) Item {
+	return Item{ID: domain.MediaID(v.Key), Media: v.Row, Position: v.From}
+}
+
+// bound is what a cursor of the query is valid for.
+func (q MediaQuery) bound(viewer domain.Actor, m Moment) string {
+	q.Page = Paging{}
+	data, err := json.Marshal([]any{q, viewer, m.position, m.time, m.kind})
+	if err != nil {
+		return "" // cannot be: plain strings and times
+	}
+	return LibraryName + string(data)
+}
+
+// mediaOrder is how a list is sorted, the key deciding among equals.
+type mediaOrder struct {
+	column string
+	typ    string
+	down   bool
+	value  func(Media) string
+}
+
+func (q MediaQuery) order() (mediaOrder, error) {
+	name, down := strings.CutPrefix(q.Sort, "-")
+	if q.Sort == "" {
+		name, down = "created_at", true
+	}
+	switch name {
+	case "created_at":
+		return mediaOrder{"created_at", "timestamptz", down, func(m Media) string { return placeTime(m.Created) }}, nil
+	case "updated_at":
+		return mediaOrder{"updated_at", "timestamptz", down, func(m Media) string { return placeTime(m.Updated) }}, nil
+	case "title":
+		return mediaOrder{"title_key", "text", down, func(m Media) string { return m.TitleKey }}, nil
+	case "size":
+		return mediaOrder{"size", "bigint", down, func(m Media) string { return strconv.FormatInt(m.Size, 10) }}, nil
+	}
+	return mediaOrder{}, domain.ErrInvalid.On("sort").Because("accepted are created_at, updated_at, title, size, each also with a leading -")
+}
+
+func (o mediaOrder) by(alias string) string {
+	if o.down {
+		return alias + o.column + " desc, " + alias + "key desc"
+	}
+	return alias + o.column + ", " + alias + "key"
+}
+
+// after is the condition that a row comes after the place. It is one row comparison, which an index can begin at.
+func (o mediaOrder) after(place []string, args *Args) string {
+	sign := ">"
+	if o.down {
+		sign = "<"
+	}
+	return fmt.Sprintf(" and (m.%s, m.key) %s (%s::text::%s, %s)", o.column, sign, args.Add(place[0]), o.typ, args.Add(place[1]))
+}
+
+func (o mediaOrder) place(v Version[Media]) []string { return []string{o.value(v.Row), v.Key} }
+
+// mediaQuestion is one question while its SQL is put together.
+type mediaQuestion struct {
+	viewer  domain.Actor
+	at      At
+	time    time.Time // what the clock says at the moment
+	shares  bool
+	args    *Args
+	filter  []string
+	visible string // the condition on the moment, once it is known
+}
+
+func (l *Library) question(ctx context.Context, viewer domain.Actor, m Moment) (*mediaQuestion, error) {
+	q := &mediaQuestion{viewer: viewer, args: &Args{}, shares: l.engine.find(SharesName) != nil}
+	names := []string{LibraryName}
+	if q.shares {
+		names = append(names, SharesName)
+	}
+	var err error
+	if q.at, err = l.engine.Resolve(ctx, m, names...); err != nil {
+		return nil, err
+	}
+	q.time, err = timeOfMoment(ctx, l.engine, l.log, m)
+	return q, err
+}
+
+func (q *mediaQuestion) filters(f MediaQuery) {
+	for _, word := range strings.Fields(foldText(f.Text)) {
+		q.filter = append(q.filter, "m.search like "+q.args.Add("%"+likeEscaper.Replace(word)+"%"))
+	}
+	if major := strings.TrimSuffix(f.Type, "/"); major != "" {
+		if strings.Contains(major, "/") {
+			q.filter = append(q.filter, "m.type = "+q.args.Add(strings.ToLower(major)))
+		} else {
+			q.filter = append(q.filter, "m.type like "+q.args.Add(likeEscaper.Replace(strings.ToLower(major))+"/%"))
+		}
+	}
+	if f.Tag != "" {
+		q.filter = append(q.filter, "m.tags @> array["+q.args.Add(strings.ToLower(f.Tag))+"]::text[]")
+	}
+	if f.Status != "" {
+		q.filter = append(q.filter, "m.status = "+q.args.Add(string(f.Status)))
+	}
+	if f.Owner != "" {
+		q.filter = append(q.filter, "m.owner = "+q.args.Add(string(f.Owner)))
+	}
+	if !f.From.IsZero() {
+		q.filter = append(q.filter, "m.created_at >= "+q.args.Add(f.From))
+	}
+	if !f.To.IsZero() {
+		q.filter = append(q.filter, "m.created_at < "+q.args.Add(f.To))
+	}
+	if q.at.Past {
+		// Follows from the moment, and lets the index of creation begin there.
+		q.filter = append(q.filter, "m.created_at <= "+q.args.Add(q.time))
+	}
+}
+
+// likeEscaper makes a text match itself.
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// where is the whole condition of a branch.
+func (q *mediaQuestion) where(branch string) string {
+	if q.visible == "" {
+		q.visible = q.at.Where("m", q.args)
+	}
+	return strings.Join(append([]string{branch, q.visible}, q.filter...), " and ")
+}
+
+// branches are the reasons for which the viewer may know of items, as conditions of which no two hold for the same item.
+// anyStatus shows owners and staff also what a list leaves out until it is asked for.
+func (q *mediaQuestion) branches(anyStatus bool) []string {
+	own := func() string {
+		if anyStatus {
+			return "true"
+		}
+		return q.oneOf(shown())
+	}
+	if q.viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin) {
+		return []string{own()}
+	}
+	if !q.viewer.Known() {
+		return nil
+	}
+	me := q.args.Add(string(q.viewer.ID))
+	all := []string{"m.owner = " + me + " and " + own()}
+	organisation := "false"
+	if q.viewer.MemberOf(q.viewer.Org) {
+		organisation = "m.org = " + q.args.Add(string(q.viewer.Org)) + " and " + q.oneOf(common(false))
+		all = append(all, organisation+" and m.owner <> "+me)
+	}
+	if q.shares {
+		all = append(all, "m.key = any("+q.shared()+") and m.owner <> "+me+" and "+q.oneOf(common(true))+" and not ("+organisation+")")
+	}
+	return all
+}
+
+func (q *mediaQuestion) oneOf(statuses []MediaStatus) string {
+	return "m.status = any(" + q.args.Add(statuses) + "::text[])"
+}
+
+// shared is the array of the keys that are shared with the viewer by name, or with the viewer's organisation, at the moment.
+func (q *mediaQuestion) shared() string {
+	with := "s.user_id = " + q.args.Add(string(q.viewer.ID))
+	if q.viewer.MemberOf(q.viewer.Org) {
+		with = "(" + with + " or s.organisation = " + q.args.Add(string(q.viewer.Org)) + ")"
+	}
+	return "array(select s.media from shares s where " + with + " and " + q.at.Where("s", q.args) +
+		" and not s.revoked and (s.expires_at is null or s.expires_at > " + q.args.Add(q.time) + ") and (s.max_opens = 0 or s.opens < s.max_opens))"
+}
