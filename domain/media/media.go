@@ -64,9 +64,14 @@ var (
 	ErrMissing  = domain.Refuse(domain.Unprocessable, "missing", "the announced bytes are not in storage")
 )
 
-// RefusalOf is the refusal behind a reason of UploadRefused; ErrMissing's like for a code that is not known here.
+// aboutFile are the refusals whose codes are reasons in UploadRefused.
+func aboutFile() []*domain.Refusal {
+	return []*domain.Refusal{ErrType, ErrName, ErrSize, ErrSHA256, ErrTooLarge, ErrEmpty, ErrExpired, ErrMissing}
+}
+
+// RefusalOf is the refusal behind a reason of UploadRefused, also behind one that is not known here.
 func RefusalOf(reason string) *domain.Refusal {
-	for _, r := range []*domain.Refusal{ErrType, ErrName, ErrSize, ErrSHA256, ErrTooLarge, ErrEmpty, ErrExpired, ErrMissing} {
+	for _, r := range aboutFile() {
 		if r.Code == reason {
 			return r
 		}

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -241,6 +242,14 @@ func (p Policy) accept(f File, expected Expected, owner domain.UserID) (File, er
 	}
 	f.Name, f.Type, f.Declared = domain.NewPersonal(owner, name), kind, Canonical(f.Declared)
 	return f, nil
+}
+
+// MayUpload refuses before any byte came whom Decide will refuse.
+func (c Upload) MayUpload() error { return mayUpload(c.By) }
+
+// AboutFile reports whether a refusal is one about a file, which is recorded as UploadRefused, and not one about who asks.
+func AboutFile(r *domain.Refusal) bool {
+	return slices.ContainsFunc(aboutFile(), func(f *domain.Refusal) bool { return f.Code == r.Code })
 }
 
 func mayUpload(by domain.Actor) error {

@@ -1,0 +1,304 @@
+// Package commands is what people ask for: it gathers the facts that a decision needs, lets the domain decide, and appends what
+// was decided. It has no rules of its own, and knows neither HTTP nor SQL.
+package commands
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// The refusals of this package. Their codes never change.
+var (
+	ErrWrongRevision = domain.Refuse(domain.Stale, "wrong_revision", "the thing is at another revision than If-Match says")
+	ErrKeyReused     = domain.Refuse(domain.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
+	ErrKeyInvalid    = domain.Refuse(domain.Invalid, "invalid", "an idempotency key has 1 to 255 visible ASCII characters").On("Idempotency-Key")
+	ErrBusy          = domain.Refuse(domain.Unavailable, "busy", "too many change this at once; ask again")
+	ErrReason        = domain.Refuse(domain.Invalid, "invalid", "a reason has at most 1,000 bytes").On("Vault-Reason")
+)
+
+// Receipt says where a command left its mark, or, when there was nothing to say, where the stream stood.
+type Receipt struct {
+	ID       string // of the thing: the stream's name after the category
+	Stream   eventstore.Stream
+	Revision eventstore.Revision
+	Position eventstore.Position
+	At       time.Time
+	Repeated bool // the same command had left its mark before
+	Silent   bool // there was nothing to say: what was asked for is so already
+}
+
+// Envelope is what comes with every command: who asks, from where, why, and how often it may count.
+type Envelope struct {
+	Actor       domain.Actor
+	Address     string // of the client; empty: not known
+	UserAgent   string
+	Reason      string // why, as the actor said it
+	Correlation uuid.UUID
+	Causation   uuid.UUID            // the event that this follows from; reactors set it
+	IfMatch     *eventstore.Revision // nil: whatever revision
+	// IdempotencyKey makes asking again harmless, for ever. It counts for one actor, one kind of command and one thing.
+	IdempotencyKey string
+	Started        time.Time // when the request began; zero: now
+}
+
+// Vault is what all commands share.
+type Vault struct {
+	Store  *eventstore.Store
+	Now    func() time.Time
+	NewID  func() uuid.UUID // version 7, for new things and commands
+	Policy media.Policy
+	// Index finds the shares through which an actor may see an item. What it answers is a hint that is checked against the
+	// shares' streams; nil finds none.
+	Index ShareIndex
+}
+
+// ShareIndex finds shares; a read model implements it.
+type ShareIndex interface {
+	// SharesWith answers the shares of an item that name the actor or his organisation, in any state.
+	SharesWith(ctx context.Context, item domain.MediaID, actor domain.Actor) ([]domain.ShareID, error)
+}
+
+// NewVault is a vault with the system's clock, random ids, the policy, and no index.
+func NewVault(store *eventstore.Store, policy media.Policy) *Vault {
+	return &Vault{Store: store, Now: time.Now, NewID: newID, Policy: policy}
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// operation is one command on its way: its name, the thing it concerns (empty for a thing that it creates), and what was
+// asked, for the fingerprint.
+type operation struct {
+	name  string
+	thing string
+	asked any
+}
+
+// metadata is what is stored beside the events of the operation. With an idempotency key the command's id follows from it, so
+// that the same again leaves the same event ids.
+func (v *Vault) metadata(env Envelope, op operation) (eventstore.Metadata, error) {
+	command := v.NewID()
+	fingerprint := ""
+	if env.IdempotencyKey != "" {
+		if !validKey(env.IdempotencyKey) {
+			return eventstore.Metadata{}, ErrKeyInvalid
+		}
+		command = domain.Derive("command", string(env.Actor.ID), op.name, op.thing, env.IdempotencyKey)
+		var err error
+		if fingerprint, err = digestOf(env.IdempotencyKey, op); err != nil {
+			return eventstore.Metadata{}, err
+		}
+	}
+	if len(env.Reason) > 1000 {
+		return eventstore.Metadata{}, ErrReason
+	}
+	subject := env.Actor.ID
+	if subject == "" {
+		subject = anonymous
+	}
+	correlation := env.Correlation
+	if correlation == uuid.Nil {
+		correlation = command
+	}
+	return eventstore.Metadata{
+		Command: command, Fingerprint: fingerprint, Actor: env.Actor,
+		Address:     domain.NewPersonal(subject, clip(env.Address, 100)),
+		UserAgent:   domain.NewPersonal(subject, clip(env.UserAgent, 500)),
+		Reason:      domain.NewPersonal(subject, env.Reason),
+		Correlation: correlation, Causation: env.Causation,
+	}, nil
+}
+
+// anonymous is the subject under whose key the addresses of unknown callers are sealed.
+const anonymous domain.UserID = "anonymous"
+
+// digestOf is the fingerprint of what was asked. It is keyed by the idempotency key, which is stored nowhere, so that nobody can
+// guess forgotten personal text from it.
+func digestOf(key string, op operation) (string, error) {
+	asked, err := json.Marshal(op.asked)
+	if err != nil {
+		return "", fmt.Errorf("fingerprint of %s: %w", op.name, err)
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(op.name + "\x00" + op.thing + "\x00"))
+	mac.Write(asked)
+	return hex.EncodeToString(mac.Sum(nil)), nil
+}
+
+func validKey(key string) bool {
+	if len(key) > 255 {
+		return false
+	}
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// newThing is the id of what the operation creates: new, or following from the idempotency key, so that the same again finds
+// the same stream.
+func (v *Vault) newThing(env Envelope, kind string) string {
+	if env.IdempotencyKey == "" {
+		return v.NewID().String()
+	}
+	return domain.Derive(kind, string(env.Actor.ID), env.IdempotencyKey).String()
+}
+
+// folded is a stream as it stands.
+type folded[S any, E domain.Event] struct {
+	state    S
+	revision eventstore.Revision // of the last event; -1: there is none
+	position eventstore.Position
+	at       time.Time
+	repeat   *Receipt // of the command that was asked about, when it left its mark before
+	same     bool     // the repeated command asked for the same
+	said     []E      // what the repeated command said
+}
+
+// outcome is what became of a command: its receipt, what it said (now, or when it was first asked), and the state after it.
+type outcome[S any, E domain.Event] struct {
+	Receipt
+	said  []E
+	state S
+}
+
+// fold reads a stream. With a meta it looks for the events of that command on the way.
+func fold[S any, E domain.Event](ctx context.Context, store *eventstore.Store, stream eventstore.Stream, evolve func(S, E) S, meta *eventstore.Metadata) (folded[S, E], error) {
+	f := folded[S, E]{revision: -1}
+	found := 0
+	for rec, err := range store.Stream(ctx, stream, 0) {
+		if err != nil {
+			return folded[S, E]{}, fmt.Errorf("read %s: %w", stream, err)
+		}
+		event, ok := rec.Event.(E)
+		if !ok {
+			return folded[S, E]{}, fmt.Errorf("read %s: revision %d is a %s, which is no event of this aggregate", stream, rec.Revision, rec.Type)
+		}
+		f.state = evolve(f.state, event)
+		f.revision, f.position, f.at = rec.Revision, rec.Position, rec.At
+		if meta != nil && rec.ID == meta.EventID(found) {
+			found++
+			f.repeat = &Receipt{ID: stream.ID(), Stream: stream, Revision: rec.Revision, Position: rec.Position, At: rec.At, Repeated: true}
+			f.same = rec.Metadata.Fingerprint == meta.Fingerprint
+			f.said = append(f.said, event)
+		}
+	}
+	return f, nil
+}
+
+// original answers what the same command came to, when it left its mark before.
+func (f folded[S, E]) original() (outcome[S, E], bool, error) {
+	switch {
+	case f.repeat == nil:
+		return outcome[S, E]{}, false, nil
+	case !f.same:
+		return outcome[S, E]{}, false, ErrKeyReused
+	default:
+		return outcome[S, E]{Receipt: *f.repeat, said: f.said, state: f.state}, true, nil
+	}
+}
+
+// attempts bounds how often a command is decided again because somebody else was faster. Each conflict is somebody's success.
+const attempts = 100
+
+// decide is the one way in which anything is written: fold the stream, let the domain decide, append what it says expecting
+// that nobody was faster, and decide again when somebody was.
+func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, op operation, stream eventstore.Stream,
+	evolve func(S, E) S, decision func(S) ([]E, error),
+) (outcome[S, E], error) {
+	none := outcome[S, E]{}
+	started := env.Started
+	if started.IsZero() {
+		started = v.Now()
+	}
+	meta, err := v.metadata(env, op)
+	if err != nil {
+		return none, err
+	}
+	for attempt := range attempts {
+		if err := pause(ctx, attempt); err != nil {
+			return none, err
+		}
+		f, err := fold(ctx, v.Store, stream, evolve, &meta)
+		if err != nil {
+			return none, err
+		}
+		if before, ok, err := f.original(); ok || err != nil {
+			return before, err
+		}
+		events, err := decision(f.state)
+		if env.IfMatch != nil && *env.IfMatch != f.revision && !hides(err) {
+			return none, ErrWrongRevision
+		}
+		if err != nil {
+			return none, err
+		}
+		if len(events) == 0 {
+			silent := Receipt{ID: stream.ID(), Stream: stream, Revision: f.revision, Position: f.position, At: f.at, Silent: true}
+			return outcome[S, E]{Receipt: silent, state: f.state}, nil
+		}
+		meta.Took = max(0, v.Now().Sub(started))
+		facts := make([]domain.Event, len(events))
+		state := f.state
+		for i, e := range events {
+			facts[i] = e
+			state = evolve(state, e)
+		}
+		got, err := v.Store.Append(ctx, stream, eventstore.Expected(f.revision), meta, facts...)
+		switch {
+		case errors.Is(err, eventstore.ErrConflict) && env.IfMatch != nil:
+			return none, ErrWrongRevision
+		case errors.Is(err, eventstore.ErrConflict):
+			continue
+		case errors.Is(err, eventstore.ErrIDReused):
+			return none, ErrKeyReused
+		case err != nil:
+			return none, fmt.Errorf("append to %s: %w", stream, err)
+		case got.Repeated:
+			continue // somebody with the same key was faster; the fold will find his receipt and compare what he asked
+		}
+		receipt := Receipt{ID: stream.ID(), Stream: stream, Revision: got.Revision, Position: got.Position, At: got.At}
+		return outcome[S, E]{Receipt: receipt, said: events, state: state}, nil
+	}
+	return none, ErrBusy
+}
+
+// hides reports whether the domain said that there is no such thing: to a stranger it does not exist at any revision, so that
+// is said before a revision is compared. The same goes for what he may not do, and for faults.
+func hides(err error) bool {
+	if err == nil {
+		return false
+	}
+	r, no := domain.AsRefusal(err)
+	return !no || r.Kind == domain.NotFound || r.Kind == domain.Forbidden || r.Kind == domain.Unauthenticated
+}
+
+// pause waits a random moment before the next attempt, longer the more there were, so that many who collide come apart.
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return ctx.Err()
+	}
+	limit := min(20*time.Millisecond, time.Millisecond<<min(attempt-1, 10))
+	timer := time.NewTimer(rand.N(limit)) //nolint:gosec // spreads load, keeps no secret
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
