@@ -87,9 +87,6 @@ type Version[R any] struct {
 	Row   R
 }
 
-// Position is the event store's word, for those who may not know the event store: the read API.
-type Position = eventstore.Position
-
 // Source is the part of eventstore.Store that projections read.
 type Source interface {
 	Follow(ctx context.Context, after eventstore.Position, filter eventstore.Filter) iter.Seq2[eventstore.Batch[eventstore.Recorded], error]
