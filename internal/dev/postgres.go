@@ -108,6 +108,11 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	} else if p.bin, err = FindPostgres(ctx, FindOptions{Major: major, Folder: p.data, Log: p.log}); err != nil {
 		return err
 	}
+	if p.who.other && !p.who.reaches(filepath.Join(p.bin.Dir, "x")) {
+		// No capability helps here: initdb asks with access(2), which looks at the user alone.
+		return fmt.Errorf("postgres refuses to run as root, and the user %d, as whom it would run instead, may not enter %s: move the "+
+			"programs, or name a folder that everybody may enter in MEDIAVAULT_CACHE_DIR", p.who.uid, p.bin.Dir)
+	}
 	if p.socket, err = p.socketFolder(); err != nil {
 		return err
 	}
