@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +25,8 @@ type Paging struct {
 // List is one part of what was found.
 type List[T any] struct {
 	Items []T
-	Total int64  // of all that matches
+	Total int64  // of all that matches; at most TotalLimit is counted
+	More  bool   // there is more than Total
 	Next  string // cursor of what follows; "" at the end
 }
 
@@ -99,9 +101,11 @@ func (l *listing[R]) page(ctx context.Context) (List[Version[R]], error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	if out.Total, err = Value[int64](ctx, l.view, "select count(*) from "+l.from+" where "+l.condition(), &l.args); err != nil {
+	counting := "select count(*) from (select from " + l.from + " where " + l.condition() + " limit " + strconv.Itoa(TotalLimit+1) + ") t"
+	if out.Total, err = Value[int64](ctx, l.view, counting, &l.args); err != nil {
 		return out, err
 	}
+	out.Total, out.More = min(out.Total, TotalLimit), out.Total > TotalLimit
 	tail := ""
 	if behind != nil {
 		l.and(l.behind(behind))
@@ -131,22 +135,34 @@ func (l *listing[R]) by() string {
 	return strings.Join(by, ", ")
 }
 
-// behind is the condition that a row comes after the place.
+// behind is the condition that a row comes after the place, in a form that an index can begin at: one row comparison when all
+// columns go the same way, otherwise a bound on the first column before the exact condition.
 func (l *listing[R]) behind(place []string) string {
+	columns, values := make([]string, len(l.order)), make([]string, len(l.order))
+	mixed := false
+	for i, o := range l.order {
+		columns[i], values[i] = o.column, l.args.Add(place[i])+"::text::"+o.sql
+		mixed = mixed || o.down != l.order[0].down
+	}
+	if !mixed {
+		return "(" + strings.Join(columns, ", ") + ")" + l.order[0].sign() + "(" + strings.Join(values, ", ") + ")"
+	}
 	either := make([]string, len(l.order))
 	for i, o := range l.order {
-		var all []string
+		all := make([]string, 0, len(l.order))
 		for j := range i {
-			all = append(all, l.order[j].column+" = "+l.args.Add(place[j])+"::text::"+l.order[j].sql)
+			all = append(all, columns[j]+" = "+values[j])
 		}
-		sign := " > "
-		if o.down {
-			sign = " < "
-		}
-		all = append(all, o.column+sign+l.args.Add(place[i])+"::text::"+o.sql)
-		either[i] = "(" + strings.Join(all, " and ") + ")"
+		either[i] = "(" + strings.Join(append(all, columns[i]+o.sign()+values[i]), " and ") + ")"
 	}
-	return "(" + strings.Join(either, " or ") + ")"
+	return columns[0] + strings.TrimSpace(l.order[0].sign()) + "= " + values[0] + " and (" + strings.Join(either, " or ") + ")"
+}
+
+func (o sorted) sign() string {
+	if o.down {
+		return " < "
+	}
+	return " > "
 }
 
 // encodeCursor makes an opaque cursor, bound to the list that it was given out for. It carries nothing but what its holder saw.

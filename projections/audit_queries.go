@@ -83,7 +83,7 @@ func (a *Audit) Page(ctx context.Context, viewer domain.Actor, q AuditQuery, p P
 	if err != nil {
 		return List[AuditEntry]{}, err
 	}
-	out := List[AuditEntry]{Total: rows.Total, Next: rows.Next, Items: make([]AuditEntry, len(rows.Items))}
+	out := List[AuditEntry]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]AuditEntry, len(rows.Items))}
 	for i, v := range rows.Items {
 		if out.Items[i], err = a.entry(ctx, v); err != nil {
 			return List[AuditEntry]{}, err

@@ -120,7 +120,7 @@ func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p 
 	if err != nil {
 		return List[Case]{}, err
 	}
-	out := List[Case]{Total: rows.Total, Next: rows.Next, Items: make([]Case, len(rows.Items))}
+	out := List[Case]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]Case, len(rows.Items))}
 	for i, v := range rows.Items {
 		if out.Items[i], err = r.shown(ctx, v, staff && v.Row.Owner != viewer.ID); err != nil {
 			return List[Case]{}, err

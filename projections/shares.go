@@ -63,10 +63,10 @@ func (sharesModel) Types() []string {
 // Table implements Projection.
 func (sharesModel) Table() Table {
 	return Table{Indexes: []Index{
-		{On: "owner, granted_at desc, key"},
-		{On: "granted_by, granted_at desc, key"},
-		{On: "user_id, granted_at desc, key", Where: "user_id <> ''"},
-		{On: "organisation, granted_at desc, key", Where: "organisation <> ''"},
+		{On: "owner, granted_at, key"},
+		{On: "granted_by, granted_at, key"},
+		{On: "user_id, granted_at, key", Where: "user_id <> ''"},
+		{On: "organisation, granted_at, key", Where: "organisation <> ''"},
 		{On: "media"},
 		{On: "token", Where: "token <> ''"},
 	}}

@@ -179,7 +179,7 @@ func (s *Shares) list(
 		return List[Share]{}, err
 	}
 	items, err := s.shown(ctx, rows.Items, at, now)
-	return List[Share]{Items: items, Total: rows.Total, Next: rows.Next}, err
+	return List[Share]{Items: items, Total: rows.Total, More: rows.More, Next: rows.Next}, err
 }
 
 func (q ShareQuery) filter(l *listing[ShareRow], at At, now time.Time) error {
@@ -223,7 +223,7 @@ func (q ShareQuery) sort(l *listing[ShareRow]) error {
 	default:
 		return domain.ErrInvalid.On("sort").Because("accepted are granted_at, updated_at and opens, each also with a leading -")
 	}
-	l.order = []sorted{{column: "s." + name, sql: kind, down: down}, {column: "s.key", sql: "text"}}
+	l.order = []sorted{{column: "s." + name, sql: kind, down: down}, {column: "s.key", sql: "text", down: down}}
 	l.place = func(v Version[ShareRow]) []string { return []string{value(v.Row), v.Key} }
 	return nil
 }
