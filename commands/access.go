@@ -15,14 +15,13 @@ import (
 // Access is who gets what. It looks at the streams themselves at the moment of the access, so that a revocation or a decision
 // is effective at once, whatever the read models say.
 type Access struct {
-	vault     *Vault
-	passwords *Passwords
-	refusals  *refusals
+	vault    *Vault
+	refusals *refusals
 }
 
 // NewAccess makes the recorder of what is served and refused. Close it to record what was counted.
-func NewAccess(vault *Vault, passwords *Passwords) *Access {
-	return &Access{vault: vault, passwords: passwords, refusals: newRefusals(vault)}
+func NewAccess(vault *Vault) *Access {
+	return &Access{vault: vault, refusals: newRefusals(vault)}
 }
 
 // Close records the refusals that were only counted so far.
@@ -192,7 +191,7 @@ func (a *Access) byLink(ctx context.Context, s Serving, cmd *access.Serve) error
 	if chain[0].With.Kind != share.WithLink {
 		return nil
 	}
-	if use.Password, err = a.passwords.check(ctx, chain[0].Terms.PasswordHash, s.Password); err != nil {
+	if use.Password, err = a.vault.Passwords.check(ctx, chain[0].Terms.PasswordHash, s.Password); err != nil {
 		return err
 	}
 	cmd.Via, cmd.Share, cmd.MaxOpens = access.ViaLink, s.Share, limit(chain[0], s.What)

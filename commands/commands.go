@@ -63,6 +63,8 @@ type Vault struct {
 	// Index finds the shares through which an actor may see an item. What it answers is a hint that is checked against the
 	// shares' streams; nil finds none.
 	Index ShareIndex
+	// Passwords hashes and compares the passwords of links; one for all commands, because it bounds what they cost together.
+	Passwords *Passwords
 }
 
 // ShareIndex finds shares; a read model implements it.
@@ -73,7 +75,7 @@ type ShareIndex interface {
 
 // NewVault is a vault with the system's clock, random ids, the policy, and no index.
 func NewVault(store *eventstore.Store, policy media.Policy) *Vault {
-	return &Vault{Store: store, Now: time.Now, NewID: newID, Policy: policy}
+	return &Vault{Store: store, Now: time.Now, NewID: newID, Policy: policy, Passwords: NewPasswords(time.Now)}
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -12,14 +12,11 @@ import (
 
 // Moderation is what people ask for about cases.
 type Moderation struct {
-	vault     *Vault
-	passwords *Passwords
+	vault *Vault
 }
 
 // NewModeration makes the commands about cases.
-func NewModeration(vault *Vault, passwords *Passwords) *Moderation {
-	return &Moderation{vault: vault, passwords: passwords}
-}
+func NewModeration(vault *Vault) *Moderation { return &Moderation{vault: vault} }
 
 // Report is what is said to be wrong with an item. Who reports through a share or link shows it.
 type Report struct {
@@ -127,7 +124,7 @@ func (m *Moderation) visible(ctx context.Context, by domain.Actor, item media.St
 	if r.Token != "" {
 		use.Token = TokenDigest(r.Token)
 	}
-	if use.Password, err = m.passwords.check(ctx, chain[0].Terms.PasswordHash, r.Password); err != nil {
+	if use.Password, err = m.vault.Passwords.check(ctx, chain[0].Terms.PasswordHash, r.Password); err != nil {
 		return false, err
 	}
 	return use.Check(chain[0]) == nil, nil

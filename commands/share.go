@@ -15,14 +15,11 @@ import (
 
 // Shares is what people ask for about shares.
 type Shares struct {
-	vault     *Vault
-	passwords *Passwords
+	vault *Vault
 }
 
 // NewShares makes the commands about shares.
-func NewShares(vault *Vault, passwords *Passwords) *Shares {
-	return &Shares{vault: vault, passwords: passwords}
-}
+func NewShares(vault *Vault) *Shares { return &Shares{vault: vault} }
 
 // Grant is what is to be shared, with whom, and on which terms.
 type Grant struct {
@@ -78,7 +75,7 @@ func (s *Shares) Grant(ctx context.Context, env Envelope, g Grant) (Granted, err
 			if events, err := cmd.Decide(state); err != nil || len(events) == 0 || g.Password == "" || hashed {
 				return events, err
 			}
-			if cmd.Terms.PasswordHash, err = s.passwords.Hash(ctx, g.Password); err != nil {
+			if cmd.Terms.PasswordHash, err = s.vault.Passwords.Hash(ctx, g.Password); err != nil {
 				return nil, err
 			}
 			hashed = true
@@ -173,13 +170,13 @@ func (s *Shares) newHash(ctx context.Context, before, password string, made *str
 		return "", nil
 	}
 	if before != "" {
-		if same, err := s.passwords.Match(ctx, before, password); err != nil || same {
+		if same, err := s.vault.Passwords.Match(ctx, before, password); err != nil || same {
 			return before, err
 		}
 	}
 	if *made == "" {
 		var err error
-		if *made, err = s.passwords.Hash(ctx, password); err != nil {
+		if *made, err = s.vault.Passwords.Hash(ctx, password); err != nil {
 			return "", err
 		}
 	}
