@@ -10,6 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -30,7 +31,7 @@ var (
 	errFormCut   = domain.Refuse(domain.Invalid, "body_incomplete", "the form ended before its last boundary")
 	errFormLarge = domain.Refuse(domain.TooLarge, "form_too_large", "the form has more in it besides the file than is accepted")
 	errNoFile    = domain.Refuse(domain.Invalid, "file_missing", `the form has no field "file" with a file`)
-	errField     = domain.Refuse(domain.Invalid, "unknown_field", "there is no such field; accepted here: file, title, description, tags, sha256")
+	errField     = domain.Refuse(domain.Invalid, "unknown_field", "there is no such field")
 	errTwice     = domain.Refuse(domain.Invalid, "duplicate_field", "the field is given twice")
 )
 
@@ -43,26 +44,27 @@ type form struct {
 	sum    hash.Hash // of the body, when want is given
 	want   domain.Digest
 
-	seen   map[string]bool
-	fields int
-	file   *multipart.Part
-	limit  int64 // bytes of the file that are still accepted
-	ended  error // what Read answers from now on
+	accepted []string // fields beside the file
+	seen     map[string]bool
+	count    int
+	file     *multipart.Part
+	limit    int64 // bytes of the file that are still accepted
+	ended    error // what Read answers from now on
 }
 
 // receiveForm reads the form up to its file.
-func receiveForm(r *http.Request, boundary string, limit int64) (*upload, error) {
+func receiveForm(r *http.Request, boundary string, limit int64, fields []string) (*upload, error) {
 	if boundary == "" || len(boundary) > 70 {
 		return nil, errForm.On("Content-Type").Because("the form has no boundary of 1 to 70 characters")
 	}
 	if r.ContentLength > limit+maxForm {
-		return nil, errTooLarge
+		return nil, media.ErrTooLarge
 	}
 	want, err := bodyDigest(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	f := &form{meter: &meter{r: r.Body, left: maxForm}, want: want, limit: limit, seen: map[string]bool{}}
+	f := &form{meter: &meter{r: r.Body, left: maxForm}, want: want, limit: limit, accepted: fields, seen: map[string]bool{}}
 	f.raw = f.meter
 	if want != "" {
 		f.sum = sha256.New()
@@ -97,7 +99,7 @@ func (f *form) next() error {
 			return errForm.Because("each part needs Content-Disposition: form-data with a name")
 		}
 		name := params["name"]
-		if f.fields++; f.fields > maxFields {
+		if f.count++; f.count > maxFields {
 			return errFormLarge
 		}
 		if f.seen[name] && name != "tags" {
@@ -138,10 +140,8 @@ func (f *form) begin(part *multipart.Part, params map[string]string) error {
 
 // field takes one of the fields beside the file.
 func (f *form) field(name string, part io.Reader) error {
-	switch name {
-	case "title", "description", "tags", "sha256":
-	default:
-		return errField.On(shown(name))
+	if !slices.Contains(f.accepted, name) {
+		return errField.On(shown(name)).Because("there is no such field; accepted here: file, " + strings.Join(f.accepted, ", "))
 	}
 	raw, err := io.ReadAll(io.LimitReader(part, maxField+1))
 	switch {
@@ -155,9 +155,9 @@ func (f *form) field(name string, part io.Reader) error {
 	text := string(raw)
 	switch name {
 	case "title":
-		f.upload.title = &text
+		f.upload.title = text
 	case "description":
-		f.upload.description = &text
+		f.upload.description = text
 	case "tags":
 		for tag := range strings.SplitSeq(text, ",") {
 			if tag = strings.TrimSpace(tag); tag != "" {
@@ -183,7 +183,7 @@ func (f *form) end() error {
 		return f.broken(err)
 	}
 	if f.sum != nil && f.want != domain.Digest(hex.EncodeToString(f.sum.Sum(nil))) {
-		return errMismatch.On("Content-Digest")
+		return media.ErrSHA256.On("Content-Digest")
 	}
 	return io.EOF
 }
@@ -198,7 +198,7 @@ func (f *form) Read(p []byte) (int, error) {
 	}
 	n, err := f.file.Read(p)
 	if f.limit -= int64(n); f.limit < 0 {
-		f.ended = errTooLarge.On("file")
+		f.ended = media.ErrTooLarge.On("file")
 		return 0, f.ended
 	}
 	switch {

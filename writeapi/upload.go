@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 )
@@ -15,10 +16,8 @@ var (
 	errNoName   = domain.Refuse(domain.Invalid, "file_name_missing", "the file needs a name")
 	errDigest   = domain.Refuse(domain.Invalid, "digest_malformed", "the digest cannot be read")
 	errDigests  = domain.Refuse(domain.Invalid, "digests_differ", "two SHA-256 of the same bytes are given, and they differ")
-	errMismatch = domain.Refuse(domain.Unprocessable, "sha256_mismatch", "the bytes that arrived have another SHA-256 than was said")
 	errEncoding = domain.Refuse(domain.Unsupported, "encoding_not_accepted", "a body must not be compressed: send the bytes as they are")
 	errKind     = domain.Refuse(domain.Unsupported, "multipart_not_accepted", "of multipart bodies only multipart/form-data is accepted")
-	errTooLarge = domain.Refuse(domain.TooLarge, "too_large", "the file is larger than is accepted")
 )
 
 // upload is a file on its way in, and what was said about it. What stands behind the file in a form is known once body has
@@ -31,12 +30,24 @@ type upload struct {
 	sha256   domain.Digest
 	body     io.Reader // ends with io.EOF only when everything that was sent is accepted
 
-	title, description *string
+	title, description string
 	tags               []string
 }
 
-// receive reads what comes before the file's bytes, at most limit of which are accepted.
-func receive(r *http.Request, limit int64) (*upload, error) {
+// file is what commands are told of the upload. What a form says behind its file is asked for when it has ended.
+func (u *upload) file() commands.File {
+	return commands.File{
+		Name: u.name, Declared: u.declared, Size: u.size, SHA256: u.sha256, Way: u.way,
+		Title: u.title, Description: u.description, Tags: u.tags,
+		Late: func() (commands.Late, error) {
+			return commands.Late{Title: u.title, Description: u.description, Tags: u.tags, SHA256: u.sha256}, nil
+		},
+	}
+}
+
+// receive reads what comes before the file's bytes, at most limit of which are accepted. fields are those that a form may have
+// beside its file.
+func receive(r *http.Request, limit int64, fields ...string) (*upload, error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, errEncoding.On("Content-Encoding")
 	}
@@ -50,7 +61,7 @@ func receive(r *http.Request, limit int64) (*upload, error) {
 	}
 	switch {
 	case kind == "multipart/form-data":
-		return receiveForm(r, params["boundary"], limit)
+		return receiveForm(r, params["boundary"], limit, fields)
 	case strings.HasPrefix(kind, "multipart/"):
 		return nil, errKind.On("Content-Type")
 	default:
@@ -61,7 +72,7 @@ func receive(r *http.Request, limit int64) (*upload, error) {
 // receiveBody takes the body itself for the file.
 func receiveBody(r *http.Request, kind string, limit int64) (*upload, error) {
 	if r.ContentLength > limit {
-		return nil, errTooLarge
+		return nil, media.ErrTooLarge
 	}
 	values := r.Header.Values("Content-Disposition")
 	if len(values) == 0 {
@@ -115,7 +126,7 @@ func declared(kind string) string {
 	return kind
 }
 
-// limited ends with errTooLarge when there is more than is accepted.
+// limited ends with media.ErrTooLarge when there is more than is accepted.
 type limited struct {
 	r    io.Reader
 	left int64
@@ -128,7 +139,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	}
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, errTooLarge
+		return 0, media.ErrTooLarge
 	}
 	return n, err
 }

@@ -15,6 +15,7 @@ import (
 	"testing/iotest"
 
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
 )
 
 const crlf = "\r\n"
@@ -64,15 +65,15 @@ func TestAFormGivesItsFileAndItsFields(t *testing.T) {
 	for name, r := range map[string]*http.Request{"fields before the file": before, "fields behind the file": behind} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u, err := receive(r, plenty)
+			u, err := receive(r, plenty, uploadFields...)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := iotest.TestReader(u.body, []byte("bytes")); err != nil {
 				t.Fatal(err)
 			}
-			if u.name != "h.png" || u.declared != "image/png" || u.title == nil || *u.title != "Harbour" ||
-				strings.Join(u.tags, "|") != "a|b|c" || string(u.sha256) != sumOf("bytes") || u.description != nil {
+			if u.name != "h.png" || u.declared != "image/png" || u.title != "Harbour" ||
+				strings.Join(u.tags, "|") != "a|b|c" || string(u.sha256) != sumOf("bytes") || u.description != "" {
 				t.Errorf("got %+v", u)
 			}
 		})
@@ -84,7 +85,7 @@ func TestABodyGivesItsNameTypeLengthAndDigest(t *testing.T) {
 	r := post("bytes", "Content-Type", "image/png; q=1", "Content-Disposition", `attachment; filename="h.png"; filename*=UTF-8''%C3%BC.png`,
 		"Content-Digest", "sha-512=:AAAA:, sha-256=:"+base64Of("bytes")+":;x=1", "Digest", "md5=AAAA,SHA-256="+base64Of("bytes"),
 		"X-Content-SHA256", strings.ToUpper(sumOf("bytes")))
-	u, err := receive(r, plenty)
+	u, err := receive(r, plenty, uploadFields...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestUploadsThatCannotBeReadAreRefused(t *testing.T) {
 		{"a digest that is too short", post("b", disp, "attachment; filename=a", "Digest", "SHA-256=AAAA"), errDigest, "Digest"},
 		{"hexadecimal digits that are none", post("b", disp, "attachment; filename=a", "X-Content-SHA256", strings.Repeat("z", 64)), errDigest, "X-Content-SHA256"},
 		{"digests that differ", post("b", disp, "attachment; filename=a", "X-Content-SHA256", sumOf("a"), "Content-Digest", "sha-256=:"+base64Of("b")+":"), errDigests, "X-Content-SHA256"},
-		{"a length over the limit", post(strings.Repeat("b", plenty+1), disp, "attachment; filename=a"), errTooLarge, ""},
+		{"a length over the limit", post(strings.Repeat("b", plenty+1), disp, "attachment; filename=a"), media.ErrTooLarge, ""},
 		{"no boundary", post("b", "Content-Type", "multipart/form-data"), errForm, "Content-Type"},
 		{"a boundary that is too long", post("b", "Content-Type", "multipart/form-data; boundary="+strings.Repeat("x", 71)), errForm, "Content-Type"},
 		{"an empty body for a form", post("", "Content-Type", "multipart/form-data; boundary=x"), errFormCut, ""},
@@ -140,7 +141,7 @@ func TestUploadsThatCannotBeReadAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := receive(c.r, plenty)
+			_, err := receive(c.r, plenty, uploadFields...)
 			refusal, ok := domain.AsRefusal(err)
 			if !errors.Is(err, c.want) || !ok || refusal.Field != c.field {
 				t.Errorf("got %v, wanted %v on %q", err, c.want, c.field)
@@ -170,11 +171,11 @@ func TestWhatComesBehindTheFileIsRefusedBeforeTheFileEnds(t *testing.T) {
 		{"half a boundary", post(strings.TrimSuffix(cut, "-"+crlf), "Content-Type", "multipart/form-data; boundary=x"), errFormCut},
 		{"cut in the file", post(cut[:len(cut)-12], "Content-Type", "multipart/form-data; boundary=x"), errFormCut},
 		{"an epilogue that does not end", post(cut+strings.Repeat("x", 2*maxForm), "Content-Type", "multipart/form-data; boundary=x"), errFormLarge},
-		{"another digest of the whole body", digested, errMismatch},
+		{"another digest of the whole body", digested, media.ErrSHA256},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			u, err := receive(c.r, 64<<20)
+			u, err := receive(c.r, 64<<20, uploadFields...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +193,7 @@ func TestWhatComesBehindTheFileIsRefusedBeforeTheFileEnds(t *testing.T) {
 func TestTheDigestOfAFormIsThatOfItsWholeBody(t *testing.T) {
 	t.Parallel()
 	body := wire(file("a", "bytes"), field("title", "t"))
-	u, err := receive(post(body, "Content-Type", "multipart/form-data; boundary=x", "Content-Digest", "sha-256=:"+base64Of(body)+":"), plenty)
+	u, err := receive(post(body, "Content-Type", "multipart/form-data; boundary=x", "Content-Digest", "sha-256=:"+base64Of(body)+":"), plenty, uploadFields...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,17 +214,17 @@ func TestAFileOverTheLimitIsRefusedAsSoonAsItIs(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u, err := receive(r, limit)
+			u, err := receive(r, limit, uploadFields...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, err := io.Copy(io.Discard, u.body); !errors.Is(err, errTooLarge) || n > limit {
+			if n, err := io.Copy(io.Discard, u.body); !errors.Is(err, media.ErrTooLarge) || n > limit {
 				t.Errorf("got %v after %d bytes", err, n)
 			}
 		})
 	}
 	exact := formOf(file("a", strings.Repeat("b", limit)))
-	if u, err := receive(exact, limit); err != nil {
+	if u, err := receive(exact, limit, uploadFields...); err != nil {
 		t.Fatal(err)
 	} else if n, err := io.Copy(io.Discard, u.body); err != nil || n != limit {
 		t.Errorf("exactly the limit: got %v after %d bytes", err, n)
@@ -242,7 +243,7 @@ func TestABrokenConnectionIsNotTakenForABrokenForm(t *testing.T) {
 		r := formOf()
 		r.Body = io.NopCloser(io.MultiReader(strings.NewReader(body[:at]), iotest.ErrReader(broke)))
 		r.ContentLength = -1
-		u, err := receive(r, plenty)
+		u, err := receive(r, plenty, uploadFields...)
 		if err == nil {
 			_, err = io.ReadAll(u.body)
 		}
@@ -260,7 +261,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, boundary string) {
 		r := httptest.NewRequest(http.MethodPost, "/v1/media", bytes.NewReader(body))
 		r.Header.Set("Content-Type", "multipart/form-data; boundary=\""+boundary+"\"")
-		u, err := receive(r, 1_000)
+		u, err := receive(r, 1_000, uploadFields...)
 		if err == nil {
 			var n int64
 			if n, err = io.Copy(io.Discard, u.body); n > 1_000 {

@@ -154,6 +154,8 @@ func (s *Spec) check(ctx context.Context, x exchange) error {
 	s.mu.Lock()
 	s.seen[fmt.Sprintf("%s %d", route.Operation.OperationID, x.status)]++
 	s.mu.Unlock()
+	// Other bodies are the handlers' tests' business: the validator does not know how to read them.
+	x.kept = x.kept && isJSON(x.request.Header)
 	options := &openapi3filter.Options{
 		IncludeResponseStatus: true, MultiError: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
 		ExcludeRequestBody: !x.kept, ExcludeResponseBody: !x.complete || !isJSON(x.header),

@@ -1,0 +1,186 @@
+package writeapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/gorilla/mux"
+
+	"github.com/mediavault-io/mediavault/commands"
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/internal/web"
+)
+
+// reported is the answer to a report.
+type reported struct {
+	web.Written
+	CaseID string `json:"case_id"`
+}
+
+// numbered is the answer to what has a number in its case.
+type numbered struct {
+	web.Written
+	Number int `json:"number"`
+}
+
+const casePath = "/v1/moderation/cases/"
+
+func answerReport(w http.ResponseWriter, receipt commands.Receipt) error {
+	return wrote(w, http.StatusCreated, casePath+receipt.ID, receipt, reported{Written: written(receipt), CaseID: receipt.ID})
+}
+
+func (s *Server) reportMedia(w http.ResponseWriter, r *http.Request) error {
+	id, err := domain.ParseMediaID(mux.Vars(r)["id"])
+	if err != nil {
+		return as(err, "id")
+	}
+	env, err := anew(r)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		Category string  `json:"category"`
+		Note     string  `json:"note"`
+		ShareID  *string `json:"share_id"`
+		Token    string  `json:"token"`
+		Password string  `json:"password"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	report := commands.Report{Media: id, Category: body.Category, Note: body.Note, Token: body.Token, Password: body.Password}
+	if body.ShareID != nil {
+		if report.Share, err = domain.ParseShareID(*body.ShareID); err != nil {
+			return err
+		}
+	}
+	receipt, err := s.Moderation.Report(r.Context(), env, report)
+	if err != nil {
+		return err
+	}
+	return answerReport(w, receipt)
+}
+
+func (s *Server) referMedia(w http.ResponseWriter, r *http.Request) error {
+	env, err := anew(r)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		MediaID  string `json:"media_id"`
+		Category string `json:"category"`
+		Note     string `json:"note"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	id, err := domain.ParseMediaID(body.MediaID)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.Moderation.Refer(r.Context(), env, commands.Report{Media: id, Category: body.Category, Note: body.Note})
+	if err != nil {
+		return err
+	}
+	return answerReport(w, receipt)
+}
+
+func (s *Server) assignCase(w http.ResponseWriter, r *http.Request) error {
+	env, id, err := on(r, domain.ParseCaseID)
+	if err != nil {
+		return err
+	}
+	body, err := maybe[struct {
+		Moderator *domain.UserID `json:"moderator"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	moderator := env.Actor.ID
+	if body.Moderator != nil {
+		if moderator = *body.Moderator; moderator == "" {
+			return domain.ErrInvalid.On("moderator").Because("name the moderator by id, or nobody for yourself")
+		}
+	}
+	receipt, err := s.Moderation.Assign(r.Context(), env, id, moderator)
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, nil)
+}
+
+func (s *Server) decideCase(w http.ResponseWriter, r *http.Request) error {
+	env, id, err := on(r, domain.ParseCaseID)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		Action    moderation.Action `json:"action"`
+		Reason    string            `json:"reason"`
+		Policy    string            `json:"policy"`
+		Statement string            `json:"statement"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	got, err := s.Moderation.Decide(r.Context(), env, id, commands.Decision{
+		Action: body.Action, Reason: body.Reason, Policy: body.Policy, Statement: body.Statement,
+	})
+	if err != nil {
+		return err
+	}
+	return answerNumbered(w, got)
+}
+
+func (s *Server) appealCase(w http.ResponseWriter, r *http.Request) error {
+	env, id, err := on(r, domain.ParseCaseID)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		Note string `json:"note"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	got, err := s.Moderation.Appeal(r.Context(), env, id, body.Note)
+	if err != nil {
+		return err
+	}
+	return answerNumbered(w, got)
+}
+
+func answerNumbered(w http.ResponseWriter, got commands.Numbered) error {
+	return wrote(w, http.StatusCreated, casePath+got.ID, got.Receipt, numbered{Written: written(got.Receipt), Number: got.Number})
+}
+
+func (s *Server) decideAppeal(w http.ResponseWriter, r *http.Request) error {
+	env, id, err := on(r, domain.ParseCaseID)
+	if err != nil {
+		return err
+	}
+	number, err := strconv.Atoi(mux.Vars(r)["number"])
+	if err != nil || number < 1 {
+		return domain.ErrInvalid.On("number").Because("accepted is the appeal's number, from 1")
+	}
+	body, err := web.Decode[struct {
+		Outcome   moderation.Outcome `json:"outcome"`
+		Reason    string             `json:"reason"`
+		Statement string             `json:"statement"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.Moderation.DecideAppeal(r.Context(), env, id, number, commands.Verdict{
+		Outcome: body.Outcome, Reason: body.Reason, Statement: body.Statement,
+	})
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, nil)
+}
+
+func (s *Server) closeCase(w http.ResponseWriter, r *http.Request) error {
+	return simply(w, r, domain.ParseCaseID, s.Moderation.Close)
+}

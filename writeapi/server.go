@@ -1,0 +1,194 @@
+package writeapi
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/mediavault-io/mediavault/commands"
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/internal/web"
+)
+
+// Bounds of JSON bodies, in bytes.
+const (
+	maxJSON  = 64 << 10
+	maxParts = 2 << 20 // 10,000 parts with their tags
+)
+
+// Server serves the write API.
+type Server struct {
+	Media      *commands.Media
+	Shares     *commands.Shares
+	Moderation *commands.Moderation
+	// MaxFile bounds one file in bytes: the policy's.
+	MaxFile int64
+	// Refused is told of what the routes refuse; nil: nobody is told. RecordRefusals makes one.
+	Refused web.Refused
+}
+
+// Routes registers the API.
+func (s *Server) Routes(r *mux.Router) { web.Mount(r, s.Table(), s.Refused) }
+
+// Table is what there is and who may ask for it; the domain may still refuse.
+func (s *Server) Table() []web.Route {
+	owners := []domain.Role{domain.RoleUser, domain.RolePartner, domain.RolePartnerAdmin}
+	purgers := append(slices.Clone(owners), domain.RoleAdmin)
+	reporters := append(slices.Clone(owners), domain.RoleModerator)
+	moderators := []domain.Role{domain.RoleModerator}
+	const (
+		post, patch, del = http.MethodPost, http.MethodPatch, http.MethodDelete
+		item             = "/v1/media/{id}"
+		share            = "/v1/shares/{id}"
+		cases            = "/v1/moderation/cases"
+	)
+	return []web.Route{
+		{Method: post, Path: "/v1/media", Name: "uploadMedia", Roles: owners, Handler: s.uploadMedia, Streaming: true},
+		{Method: patch, Path: item, Name: "describeMedia", Roles: owners, Handler: s.describeMedia},
+		{Method: del, Path: item, Name: "deleteMedia", Roles: owners, Handler: s.deleteMedia},
+		{Method: post, Path: item + "/versions", Name: "addVersion", Roles: owners, Handler: s.addVersion, Streaming: true},
+		{Method: post, Path: item + "/rollback", Name: "rollBackMedia", Roles: owners, Handler: s.rollBackMedia},
+		{Method: post, Path: item + "/restore", Name: "restoreMedia", Roles: owners, Handler: s.restoreMedia},
+		{Method: post, Path: item + "/purge", Name: "purgeMedia", Roles: purgers, Handler: s.purgeMedia},
+		{Method: post, Path: item + "/reports", Name: "reportMedia", Roles: reporters, Handler: s.reportMedia},
+
+		{Method: post, Path: "/v1/uploads", Name: "requestUpload", Roles: owners, Handler: s.requestUpload},
+		{Method: post, Path: "/v1/uploads/{id}/complete", Name: "completeUpload", Roles: owners, Handler: s.completeUpload, Streaming: true},
+
+		{Method: post, Path: "/v1/shares", Name: "grantShare", Roles: owners, Handler: s.grantShare},
+		{Method: patch, Path: share, Name: "changeShare", Roles: owners, Handler: s.changeShare},
+		{Method: del, Path: share, Name: "revokeShare", Roles: owners, Handler: s.revokeShare},
+
+		{Method: post, Path: cases, Name: "referMedia", Roles: moderators, Handler: s.referMedia},
+		{Method: post, Path: cases + "/{id}/assign", Name: "assignCase", Roles: moderators, Handler: s.assignCase},
+		{Method: post, Path: cases + "/{id}/decisions", Name: "decideCase", Roles: moderators, Handler: s.decideCase},
+		{Method: post, Path: cases + "/{id}/appeals", Name: "appealCase", Roles: owners, Handler: s.appealCase},
+		{Method: post, Path: cases + "/{id}/appeals/{number}/decision", Name: "decideAppeal", Roles: moderators, Handler: s.decideAppeal},
+		{Method: post, Path: cases + "/{id}/close", Name: "closeCase", Roles: moderators, Handler: s.closeCase},
+	}
+}
+
+// envelope is what comes with every command of this request.
+func envelope(r *http.Request) (commands.Envelope, error) {
+	env := commands.Envelope{
+		Actor: web.Actor(r), Address: web.ClientAddr(r), UserAgent: web.UserAgent(r), Correlation: web.Correlation(r), Started: time.Now(),
+	}
+	var err error
+	if env.Reason, err = web.Reason(r); err != nil {
+		return env, err
+	}
+	if env.IdempotencyKey, err = web.IdempotencyKey(r); err != nil {
+		return env, err
+	}
+	revision, given, err := web.IfMatch(r)
+	if err != nil {
+		return env, err
+	}
+	if given {
+		expect(&env.IfMatch, revision)
+	}
+	return env, nil
+}
+
+// expect sets a revision that is expected, whatever type the event store gives it: this package does not know the store.
+func expect[R ~int64](expected **R, revision int64) {
+	r := R(revision)
+	*expected = &r
+}
+
+// on reads the envelope and the id in the path; every route about one thing begins with it.
+func on[ID any](r *http.Request, parse func(string) (ID, error)) (commands.Envelope, ID, error) {
+	return of(r, parse, web.NewQuery(r))
+}
+
+func of[ID any](r *http.Request, parse func(string) (ID, error), q *web.Query) (commands.Envelope, ID, error) {
+	id, err := parse(mux.Vars(r)["id"])
+	if err != nil {
+		return commands.Envelope{}, id, as(err, "id")
+	}
+	if err := q.Done(); err != nil {
+		return commands.Envelope{}, id, err
+	}
+	env, err := envelope(r)
+	return env, id, err
+}
+
+// edit is on for an item that somebody may edit through a share, which he may name.
+func edit(r *http.Request) (commands.Envelope, domain.MediaID, domain.ShareID, error) {
+	q := web.NewQuery(r)
+	through := web.Parameter(q, "share", domain.ParseShareID)
+	env, id, err := of(r, domain.ParseMediaID, q)
+	return env, id, through, err
+}
+
+// anew reads the envelope of a route that makes something new.
+func anew(r *http.Request) (commands.Envelope, error) {
+	if err := web.NewQuery(r).Done(); err != nil {
+		return commands.Envelope{}, err
+	}
+	env, err := envelope(r)
+	if err == nil && env.IfMatch != nil {
+		err = domain.ErrInvalid.On("If-Match").Because("what is made here has no revision yet")
+	}
+	return env, err
+}
+
+// simply serves a route about one thing that says nothing more.
+func simply[ID any](w http.ResponseWriter, r *http.Request, parse func(string) (ID, error),
+	command func(context.Context, commands.Envelope, ID) (commands.Receipt, error),
+) error {
+	env, id, err := on(r, parse)
+	if err != nil {
+		return err
+	}
+	// What is said in a body that nobody reads would be lost; an empty object says nothing.
+	if _, err := maybe[struct{}](r, maxJSON); err != nil {
+		return err
+	}
+	receipt, err := command(r.Context(), env, id)
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, nil)
+}
+
+// maybe decodes a JSON body where none is needed; nothing at all is the zero T.
+func maybe[T any](r *http.Request, limit int64) (T, error) {
+	var zero T
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return zero, nil
+	}
+	body := bufio.NewReader(r.Body)
+	if _, err := body.Peek(1); err == io.EOF { //nolint:errorlint // an EOF that is wrapped is a body that was cut
+		return zero, nil
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	return web.Decode[T](r, limit)
+}
+
+// as is the refusal of a value, naming the field as this route does.
+func as(err error, field string) error {
+	if refusal, ok := domain.AsRefusal(err); ok {
+		return refusal.On(field)
+	}
+	return err
+}
+
+// wrote answers a command's receipt.
+func wrote(w http.ResponseWriter, status int, location string, receipt commands.Receipt, body any) error {
+	return web.Wrote(w, status, location, written(receipt), body)
+}
+
+func written(receipt commands.Receipt) web.Written {
+	return web.Written{
+		ID: receipt.ID, Stream: string(receipt.Stream), Revision: int64(receipt.Revision), Position: int64(receipt.Position),
+	}
+}
