@@ -62,7 +62,7 @@ func (r *runner) take(ctx context.Context) error {
 			returning position, generation, shape`, r.m.name, r.id, r.options.Lease).Scan(&r.position, &r.generation, &print)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			if !pause(ctx, r.options.Lease/4) {
+			if !pause(ctx, max(r.options.Lease/4, time.Millisecond)) {
 				return ctx.Err()
 			}
 			continue
@@ -102,7 +102,7 @@ func (r *runner) leave(ctx context.Context) {
 
 // consume writes batches, as many events at once as came while the last ones were written.
 func (r *runner) consume(ctx context.Context, batches <-chan eventstore.Batch[eventstore.Recorded]) error {
-	renew := time.NewTicker(r.options.Lease / 3)
+	renew := time.NewTicker(max(r.options.Lease/3, 5*time.Millisecond))
 	defer renew.Stop()
 	for {
 		select {
