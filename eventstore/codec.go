@@ -39,12 +39,14 @@ type Codec struct {
 	keys     Keys
 	types    map[string]*eventType
 	metadata *plan
+	fast     fastDecoder // of metadata
 }
 
 type eventType struct {
 	domain.Type
 	plan      *plan
-	upcasters []upcaster // entry i leads from schema i+1
+	fast      fastDecoder // nil: only the general one
+	upcasters []upcaster  // entry i leads from schema i+1
 }
 
 // storedMetadata is what stands in an entry's Metadata.
@@ -56,7 +58,7 @@ type storedMetadata struct {
 // NewCodec makes a codec that knows the types, in the stored shapes that upcasters lead up to. Each type's upcasters are
 // given in the order of their shapes.
 func NewCodec(keys Keys, types []domain.Type, upcasters ...Upcaster) (*Codec, error) {
-	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types))}
+	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types)), fast: fastOf(reflect.TypeFor[storedMetadata]())}
 	for _, t := range types {
 		if _, twice := c.types[t.Name]; twice || t.Name == "" || t.Go.Kind() != reflect.Struct {
 			return nil, fmt.Errorf("event type %q (%s): needs a name of its own, and to be a struct", t.Name, t.Go)
@@ -65,7 +67,7 @@ func NewCodec(keys Keys, types []domain.Type, upcasters ...Upcaster) (*Codec, er
 		if err != nil {
 			return nil, err
 		}
-		c.types[t.Name] = &eventType{Type: t, plan: p}
+		c.types[t.Name] = &eventType{Type: t, plan: p, fast: fastOf(t.Go)}
 	}
 	var err error
 	if c.metadata, err = planOf(reflect.TypeFor[storedMetadata](), "metadata", 0); err != nil {
@@ -142,10 +144,11 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 		return ErrUnknownType
 	}
 	var stored storedMetadata
-	if err := unmarshal(raw.Metadata, &stored); err != nil {
+	v := reflect.ValueOf(&stored).Elem()
+	if err := unmarshal(c.fast, raw.Metadata, v); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	if err := c.metadata.visit(reflect.ValueOf(&stored).Elem(), o.open); err != nil {
+	if err := c.metadata.visit(v, o.open); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	data, err := t.upcast(stored.Schema, raw.Data)
@@ -153,10 +156,11 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 		return err
 	}
 	event, err := t.Decode(func(into any) error {
-		if err := unmarshal(data, into); err != nil {
+		v := reflect.ValueOf(into).Elem()
+		if err := unmarshal(t.fast, data, v); err != nil {
 			return err
 		}
-		return t.plan.visit(reflect.ValueOf(into).Elem(), o.open)
+		return t.plan.visit(v, o.open)
 	})
 	if err != nil {
 		return err
@@ -278,4 +282,10 @@ func canonical(from any) ([]byte, error) {
 	return value, nil
 }
 
-func unmarshal(data []byte, into any) error { return json.Unmarshal(data, into, jsonOptions) }
+func unmarshal(fast fastDecoder, data []byte, into reflect.Value) error {
+	if fastUnmarshal(fast, data, into) {
+		return nil
+	}
+	into.SetZero()
+	return json.Unmarshal(data, into.Addr().Interface(), jsonOptions)
+}

@@ -51,7 +51,7 @@ type stranger struct{}
 func (stranger) EventType() string { return "test.stranger" }
 
 func types() []domain.Type {
-	return []domain.Type{domain.TypeOf[noted](), domain.TypeOf[renamed]()}
+	return []domain.Type{domain.TypeOf[noted](), domain.TypeOf[renamed](), domain.TypeOf[titled]()}
 }
 
 func newCodec(t testing.TB, keys eventstore.Keys, upcasters ...eventstore.Upcaster) *eventstore.Codec {

@@ -29,7 +29,7 @@ func TestStoreIsMeasured(t *testing.T) {
 func BenchmarkStore(b *testing.B) {
 	url := pgtest.URL(b, pgtest.Durable())
 	for b.Loop() {
-		if err := bench.Store(context.Background(), url, os.Stderr, bench.Options{For: 5 * time.Second}); err != nil {
+		if err := bench.Store(context.Background(), url, os.Stderr, bench.Options{For: 4 * time.Second}); err != nil {
 			b.Fatal(err)
 		}
 	}
