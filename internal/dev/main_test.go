@@ -15,6 +15,7 @@ import (
 func TestMain(m *testing.M) {
 	playPostgres()
 	dev.MaybeChild()
+	maybeOwner()
 	os.Exit(m.Run())
 }
 

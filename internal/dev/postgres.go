@@ -158,7 +158,8 @@ func (p *Postgres) socketFolder() (string, error) {
 // initdb makes the cluster beside and renames it when it is whole, so that a kill in the middle leaves no half cluster.
 func (p *Postgres) initdb(ctx context.Context) error {
 	if err := removeMatching(filepath.Join(p.dir, "init-*")); err != nil {
-		return fmt.Errorf("initdb: remove what a killed one left: %w", err)
+		// A grandchild of the killed one may write a moment longer; it is in nobody's way.
+		p.log.Warn("the remains of a killed initdb stay until the next start", "error", err)
 	}
 	beside, err := os.MkdirTemp(p.dir, "init-")
 	if err != nil {
@@ -216,6 +217,10 @@ func (p *Postgres) command(ctx context.Context, name string, args ...string) *ex
 func (p *Postgres) start(ctx context.Context) error {
 	if err := p.clearOrphan(ctx); err != nil {
 		return err
+	}
+	// The socket has a pid file, too, and the folder is nobody else's.
+	if err := removeMatching(filepath.Join(p.socket, ".s.PGSQL.*")); err != nil {
+		return fmt.Errorf("remove a stale socket: %w", err)
 	}
 	for {
 		child, logged, err := p.launch(ctx)
