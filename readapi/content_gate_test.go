@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var errStorage = errors.New("storage is gone")
+var errBroken = errors.New("storage is gone")
 
 // failing reads fail at from on.
 type failing struct {
@@ -26,7 +26,7 @@ type failing struct {
 func (f failing) Read(p []byte) (int, error) {
 	at, _ := f.Seek(0, io.SeekCurrent)
 	if at >= f.from {
-		return 0, errStorage
+		return 0, errBroken
 	}
 	return f.Reader.Read(p[:min(int64(len(p)), f.from-at)])
 }
@@ -99,11 +99,11 @@ func TestStorageThatFailsIsToldBeforeTheStatusOrKeptForTheEnd(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 100_000)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	w, g := serve(r, failing{bytes.NewReader(data), 0}, 100_000, func(served) error { t.Error("asked although nothing can be served"); return nil })
-	if !errors.Is(g.err, errStorage) || len(w.Header()) > 0 {
+	if !errors.Is(g.err, errBroken) || len(w.Header()) > 0 {
 		t.Fatalf("at once: %v, %v", g.err, w.Header())
 	}
 	w, g = serve(r, failing{bytes.NewReader(data), 50_000}, 100_000, func(served) error { return nil })
-	if g.err != nil || !errors.Is(g.file.err, errStorage) || w.Body.Len() != 50_000 {
+	if g.err != nil || !errors.Is(g.file.err, errBroken) || w.Body.Len() != 50_000 {
 		t.Fatalf("later: %v, %v, %d bytes", g.err, g.file.err, w.Body.Len())
 	}
 	w, g = serve(r, bytes.NewReader(data[:60_000]), 100_000, func(served) error { return nil })

@@ -40,6 +40,7 @@ type Serving struct {
 	What     string         // content, download or thumbnail; view for what is not bytes
 	Via      string         // owner, organisation, share, link or role, as the read model found it
 	Share    domain.ShareID // when Via is share or link
+	Token    string         // the link's secret, when Via is link
 	Password string         // of the link, as the caller sent it
 	From     int64          // first byte that was asked for
 	Bytes    int64          // how many were asked for

@@ -1,0 +1,114 @@
+package readapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mediavault-io/mediavault/adapters/blobs"
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/projections"
+)
+
+// delivery is a file of which a read model says that the viewer may have it.
+type delivery struct {
+	serving  Serving // without From and Bytes
+	kind     string  // inline or attachment
+	name     string
+	mime     string
+	size     int64
+	sha256   domain.Digest
+	object   domain.ObjectKey
+	modified time.Time // when the version came to be
+}
+
+// deliverItem delivers the version that was current at the item's moment. serving says by which right.
+func (s *Server) deliverItem(w http.ResponseWriter, r *http.Request, it projections.Item, download bool, serving Serving) error {
+	serving.Caller, serving.Media, serving.Version, serving.What = callerOf(r), it.ID, it.Version, "content"
+	kind := "inline"
+	if download {
+		serving.What, kind = "download", "attachment"
+	}
+	if it.Version < 1 || it.Version > len(it.Versions) {
+		return errNoContent
+	}
+	v := it.Versions[it.Version-1]
+	return s.deliver(w, r, delivery{
+		serving: serving, kind: kind, name: v.Name, mime: v.Type, size: v.Size, sha256: v.SHA256, object: v.Object, modified: v.Uploaded,
+	})
+}
+
+// deliver answers the bytes, a part of them, 304 or 416. Whatever it is, the recorder is asked first: the read model may be
+// behind what was decided this very moment.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, d delivery) error {
+	limitRanges(r)
+	blob, err := s.blobs.Get(r.Context(), d.object)
+	if err != nil {
+		return s.missing(r.Context(), d, err)
+	}
+	defer blob.Close()
+	f := &file{src: blob, size: d.size, head: r.Method == http.MethodHead}
+	g := newGate(w, f, func(answer served) error { return s.permit(r.Context(), d.serving, answer) })
+	g.setHeaders(d)
+	http.ServeContent(g, r, "", d.modified, f)
+	switch {
+	case g.err != nil && !g.opened:
+		return g.err
+	case f.err != nil:
+		return fmt.Errorf("content of %s version %d: %w", d.serving.Media, d.serving.Version, f.err)
+	}
+	return nil
+}
+
+// missing says why a blob cannot be opened. One that was purged is gone, and the recorder knows it; everything else is a fault.
+func (s *Server) missing(ctx context.Context, d delivery, err error) error {
+	if errors.Is(err, blobs.ErrNotFound) {
+		if refused := s.recorder.Check(ctx, d.serving); refused != nil {
+			return refused
+		}
+	}
+	return fmt.Errorf("open content of %s version %d: %w", d.serving.Media, d.serving.Version, err)
+}
+
+func (s *Server) permit(ctx context.Context, serving Serving, answer served) error {
+	serving.From, serving.Bytes = answer.from, answer.bytes
+	if !answer.delivers {
+		return s.recorder.Check(ctx, serving)
+	}
+	return s.recorder.Serve(ctx, serving)
+}
+
+func (g *gate) setHeaders(d delivery) {
+	g.header.Set("Content-Type", safeType(d.mime))
+	g.header.Set("Content-Disposition", disposition(d.kind, d.name, d.mime))
+	g.header.Set("ETag", `"`+string(d.sha256)+`"`)
+	// What may be seen today may be withdrawn tomorrow: a cache asks each time, and 304 is cheap.
+	g.header.Set("Cache-Control", "private, no-cache")
+	g.header.Set("Vary", "Authorization, Vault-Password")
+	g.header.Set("X-Content-Type-Options", "nosniff")
+	g.header.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; frame-ancestors 'none'")
+	g.header.Set("Cross-Origin-Resource-Policy", "same-site")
+}
+
+// safeType is the stored type, unless a browser would run what it finds: the whitelist keeps such types out, and a policy that
+// was changed must not open the door to older files.
+func safeType(stored string) string {
+	kind, _, err := mime.ParseMediaType(stored)
+	switch {
+	case err != nil, strings.Contains(kind, "html"), strings.Contains(kind, "xml") && !strings.HasPrefix(kind, "application/vnd."),
+		strings.Contains(kind, "javascript"), strings.Contains(kind, "svg"):
+		return "application/octet-stream"
+	default:
+		return stored
+	}
+}
+
+// errNoThumbnail is a thumbnail that there is not.
+var errNoThumbnail = domain.Refuse(domain.NotFound, "no_thumbnail", "there is no thumbnail of this item")
+
+// errNoContent is an item as of a moment at which it had no bytes.
+var errNoContent = domain.Refuse(domain.NotFound, "no_content", "the item had no content at that moment")

@@ -1,0 +1,318 @@
+package readapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/internal/web"
+	"github.com/mediavault-io/mediavault/projections"
+)
+
+// mediaItem is an item as its viewer sees it. Where its bytes are stored is nobody's to know.
+type mediaItem struct {
+	ID            domain.MediaID `json:"id"`
+	Owner         domain.UserID  `json:"owner"`
+	Organisation  domain.OrgID   `json:"organisation,omitempty"`
+	Title         string         `json:"title"`
+	Description   string         `json:"description"`
+	Tags          []string       `json:"tags"`
+	Erased        bool           `json:"erased,omitempty"`
+	Status        string         `json:"status"`
+	Version       int            `json:"version"`
+	Filename      string         `json:"filename"`
+	ContentType   string         `json:"content_type"`
+	Size          int64          `json:"size"`
+	SHA256        domain.Digest  `json:"sha256,omitempty"`
+	SecurityScore *int           `json:"security_score,omitempty"`
+	Reasons       []string       `json:"reasons,omitempty"`
+	CreatedAt     time.Time      `json:"created_at"`
+	UpdatedAt     time.Time      `json:"updated_at"`
+	Revision      int64          `json:"revision"`
+	Position      int64          `json:"position"`
+	Versions      []mediaVersion `json:"versions,omitempty"`
+}
+
+type mediaVersion struct {
+	Version       int           `json:"version"`
+	Filename      string        `json:"filename"`
+	ContentType   string        `json:"content_type"`
+	DeclaredType  string        `json:"declared_type,omitempty"`
+	Size          int64         `json:"size"`
+	SHA256        domain.Digest `json:"sha256"`
+	Way           string        `json:"way"`
+	UploadedAt    time.Time     `json:"uploaded_at"`
+	Verdict       string        `json:"verdict,omitempty"`
+	SecurityScore *int          `json:"security_score,omitempty"`
+	Cleared       bool          `json:"cleared,omitempty"`
+}
+
+// mediaList is a list whose total is counted up to a limit.
+type mediaList struct {
+	web.List[mediaItem]
+	TotalExceeded bool `json:"total_exceeded,omitempty"` // there are more than total
+}
+
+func itemOf(it projections.Item) mediaItem {
+	tags := it.Tags
+	if tags == nil {
+		tags = []string{}
+	}
+	return mediaItem{
+		ID: it.ID, Owner: it.Owner, Organisation: it.Org, Title: it.Title, Description: it.Description, Tags: tags, Erased: it.Erased,
+		Status: string(it.Status), Version: it.Version, Filename: it.FileName, ContentType: it.Type, Size: it.Size, SHA256: it.SHA256,
+		SecurityScore: scoreOf(it.Score), Reasons: it.Reasons, CreatedAt: it.Created.UTC(), UpdatedAt: it.Updated.UTC(),
+		Revision: int64(it.Revision), Position: int64(it.Position),
+	}
+}
+
+func versionsOf(it projections.Item) []mediaVersion {
+	all := make([]mediaVersion, 0, len(it.Versions))
+	for _, v := range it.Versions {
+		all = append(all, mediaVersion{
+			Version: v.Number, Filename: v.Name, ContentType: v.Type, DeclaredType: v.Declared, Size: v.Size, SHA256: v.SHA256,
+			Way: string(v.Way), UploadedAt: v.Uploaded.UTC(), Verdict: string(v.Verdict), SecurityScore: scoreOf(v.Score), Cleared: v.Cleared,
+		})
+	}
+	return all
+}
+
+func scoreOf(score int) *int {
+	if score == projections.NoScore {
+		return nil
+	}
+	return &score
+}
+
+func statuses() []string {
+	var all []string
+	for _, s := range projections.MediaStatuses() {
+		all = append(all, string(s))
+	}
+	return all
+}
+
+func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	page := q.Page(pageSize, maxPageSize)
+	query := projections.MediaQuery{
+		Text: q.String("q", 200), Type: q.String("type", 100), Tag: q.String("tag", 100),
+		Status: projections.MediaStatus(q.Enum("status", "", statuses()...)), Owner: domain.UserID(q.String("owner", 255)),
+		From: q.Time("from"), To: q.Time("to"),
+		Sort: q.Enum("sort", "", bothWays("created_at", "updated_at", "title", "size")...),
+		Page: paging(page),
+	}
+	m := asOf(q)
+	if err := q.Done(); err != nil {
+		return err
+	}
+	if err := s.ready(w, r, m, projections.LibraryName, projections.SharesName); err != nil {
+		return err
+	}
+	viewer := web.Actor(r)
+	found, err := s.library.Page(r.Context(), viewer, query, m)
+	if err != nil {
+		return err
+	}
+	items := make([]mediaItem, 0, len(found.Items))
+	for _, it := range found.Items {
+		ok, err := s.stillSeen(r.Context(), viewer, it, m)
+		if err != nil {
+			return err
+		}
+		if ok {
+			items = append(items, itemOf(it))
+		}
+	}
+	return web.JSON(w, http.StatusOK, mediaList{List: web.NewList(items, found.Total, page, found.Next), TotalExceeded: found.More})
+}
+
+// bothWays are the names, and each with a leading minus.
+func bothWays(names ...string) []string {
+	all := slices.Clone(names)
+	for _, name := range names {
+		all = append(all, "-"+name)
+	}
+	return all
+}
+
+// stillSeen reports whether who could see an item at an earlier moment still may today: asking as of the past must not bring
+// back what was revoked since.
+func (s *Server) stillSeen(ctx context.Context, viewer domain.Actor, it projections.Item, m projections.Moment) (bool, error) {
+	if m.IsNow() || seesAll(viewer) || it.Owner == viewer.ID {
+		return true, nil
+	}
+	err := s.today(ctx, viewer, it.ID, m)
+	if refusal, ok := domain.AsRefusal(err); ok && refusal.Kind == domain.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// today refuses a question as of the past to whoever has no right to the item now.
+func (s *Server) today(ctx context.Context, viewer domain.Actor, id domain.MediaID, m projections.Moment) error {
+	if m.IsNow() {
+		return nil
+	}
+	_, err := s.access.Right(ctx, viewer, id, projections.Moment{})
+	return err
+}
+
+// mediaID is the id in the path. What cannot be one is not found, like any other that there is not.
+func mediaID(r *http.Request) (domain.MediaID, error) {
+	id, err := domain.ParseMediaID(mux.Vars(r)["id"])
+	if err != nil {
+		return "", projections.ErrHidden
+	}
+	return id, nil
+}
+
+// question reads what every question about one item has, and waits until it can be answered.
+func (s *Server) question(w http.ResponseWriter, r *http.Request, q *web.Query, models ...string) (domain.MediaID, projections.Moment, error) {
+	m := asOf(q)
+	if err := q.Done(); err != nil {
+		return "", m, err
+	}
+	id, err := mediaID(r)
+	if err != nil {
+		return "", m, err
+	}
+	if err := s.ready(w, r, m, models...); err != nil {
+		return "", m, err
+	}
+	return id, m, s.today(r.Context(), web.Actor(r), id, m)
+}
+
+func (s *Server) getMedia(w http.ResponseWriter, r *http.Request) error {
+	id, m, err := s.question(w, r, web.NewQuery(r), projections.LibraryName, projections.SharesName)
+	if err != nil {
+		return err
+	}
+	viewer := web.Actor(r)
+	it, err := s.library.Item(r.Context(), viewer, id, m)
+	if err != nil {
+		return err
+	}
+	if tagged(w, r, int64(it.Revision)) {
+		return nil
+	}
+	item := itemOf(it)
+	if seesVersions(viewer, it) {
+		item.Versions = versionsOf(it)
+	}
+	return web.JSON(w, http.StatusOK, item)
+}
+
+// seesVersions reports whether the viewer sees more than the current version: what a file was before it was shared is not the
+// recipient's to know.
+func seesVersions(viewer domain.Actor, it projections.Item) bool {
+	return viewer.ID == it.Owner || viewer.MemberOf(it.Org) || seesAll(viewer)
+}
+
+// seesAll reports whether the viewer sees every item, by role.
+func seesAll(viewer domain.Actor) bool {
+	return viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
+}
+
+func (s *Server) mediaThumbnail(w http.ResponseWriter, r *http.Request) error {
+	id, m, err := s.question(w, r, web.NewQuery(r), projections.LibraryName, projections.SharesName)
+	if err != nil {
+		return err
+	}
+	if _, err := s.library.Item(r.Context(), web.Actor(r), id, m); err != nil {
+		return err
+	}
+	return errNoThumbnail
+}
+
+// historyList is a part of a history. It has no total: counting would mean reading it all.
+type historyList struct {
+	Items      []projections.HistoryEntry `json:"items"`
+	PageSize   int                        `json:"page_size"`
+	HasNext    bool                       `json:"has_next"`
+	NextCursor string                     `json:"next_cursor,omitempty"`
+}
+
+func (s *Server) mediaHistory(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	p := projections.Paging{Size: int(q.Int("page_size", pageSize, 1, maxPageSize)), Cursor: q.String("cursor", 2000)}
+	id, m, err := s.question(w, r, q, projections.AccessName, projections.SharesName, projections.ReviewName)
+	if err != nil {
+		return err
+	}
+	found, err := s.history.Item(r.Context(), web.Actor(r), id, p, m)
+	if err != nil {
+		return err
+	}
+	items := found.Items
+	if items == nil {
+		items = []projections.HistoryEntry{}
+	}
+	return web.JSON(w, http.StatusOK, historyList{Items: items, PageSize: p.Size, HasNext: found.Next != "", NextCursor: found.Next})
+}
+
+func (s *Server) mediaAccess(w http.ResponseWriter, r *http.Request) error {
+	id, m, err := s.question(w, r, web.NewQuery(r), projections.AccessName)
+	if err != nil {
+		return err
+	}
+	found, err := s.access.WhoMaySee(r.Context(), web.Actor(r), id, m)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, found)
+}
+
+func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	download := downloads(q)
+	id, m, err := s.question(w, r, q, projections.LibraryName, projections.AccessName, projections.SharesName)
+	if err != nil {
+		return err
+	}
+	ctx, viewer := r.Context(), web.Actor(r)
+	right, err := s.access.Right(ctx, viewer, id, projections.Moment{})
+	if err != nil {
+		return err
+	}
+	grant, err := grantFor(right, download)
+	if err != nil {
+		return err
+	}
+	it, err := s.library.Item(ctx, viewer, id, m)
+	if err != nil {
+		return err
+	}
+	return s.deliverItem(w, r, it, download, Serving{Via: string(grant.Via), Share: grant.Share})
+}
+
+// errNotPermitted is a right that does not go that far.
+var errNotPermitted = domain.Refuse(domain.Forbidden, "not_permitted", "your right to the item does not allow this")
+
+// grantFor is the grant by which the bytes are tried: the strongest that holds, or else one of those that do not as far as the
+// read model knows; the streams have the last word, and the better reason.
+func grantFor(right projections.Right, download bool) (projections.Grant, error) {
+	permission := "view"
+	if download {
+		permission = "download"
+	}
+	held := slices.IndexFunc(right.Grants, func(g projections.Grant) bool { return slices.Contains(g.Permissions, permission) })
+	if held < 0 {
+		return projections.Grant{}, errNotPermitted
+	}
+	for _, g := range right.Grants {
+		if g.Effective && slices.Contains(g.Permissions, permission) {
+			return g, nil
+		}
+	}
+	return right.Grants[held], nil
+}
+
+func downloads(q *web.Query) bool {
+	asked := q.Enum("download", "0", "0", "1", "false", "true")
+	return asked == "1" || asked == "true"
+}
