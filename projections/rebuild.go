@@ -82,12 +82,15 @@ func (e *Engine) alone(ctx context.Context, m *model, f func(conn *pgx.Conn) err
 		return err
 	}
 	defer conn.Release()
+	// The lock of a rebuild that was killed goes when Postgres notices, within moments.
 	var locked bool
-	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1, hashtext($2))`, lockClass, m.name).Scan(&locked); err != nil {
-		return err
-	}
-	if !locked {
-		return ErrRebuilding
+	for tries := 0; !locked; tries++ {
+		if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1, hashtext($2))`, lockClass, m.name).Scan(&locked); err != nil {
+			return err
+		}
+		if !locked && (tries == 20 || !pause(ctx, 50*time.Millisecond)) {
+			return ErrRebuilding
+		}
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
