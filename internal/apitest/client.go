@@ -38,7 +38,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := exchange{request: r}
 	var sent *tee
 	if r.Body != nil && r.Body != http.NoBody {
-		sent = &tee{ReadCloser: r.Body}
+		sent = &tee{ReadCloser: r.Body, size: r.ContentLength}
 		out := r.Clone(r.Context())
 		out.Body = sent
 		r = out

@@ -10,6 +10,7 @@ import (
 // tee keeps what was read of a body, as long as it is small. The transport may read it beyond the answer.
 type tee struct {
 	io.ReadCloser
+	size int64 // as declared; -1 or 0 when it was not
 
 	mu   sync.Mutex // guards what follows
 	kept bytes.Buffer
@@ -35,7 +36,8 @@ func (t *tee) Read(p []byte) (int, error) {
 func (t *tee) whole() ([]byte, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return bytes.Clone(t.kept.Bytes()), t.done && !t.over
+	// The transport need not come to see the end of a body whose length it knows.
+	return bytes.Clone(t.kept.Bytes()), !t.over && (t.done || t.size > 0 && int64(t.kept.Len()) == t.size)
 }
 
 type joined struct {

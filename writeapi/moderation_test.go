@@ -1,0 +1,47 @@
+package writeapi
+
+import "testing"
+
+func TestACasesLifeOverHTTP(t *testing.T) {
+	t.Parallel()
+	v := newVault(t, nil)
+	item := v.upload("alice", "doubtful")
+	share := v.want(v.do("alice", "POST", "/v1/shares", `{"media_id":"`+item+`","with":{"user":"bob"}}`), 201, "").id()
+	first := v.want(v.do("bob", "POST", "/v1/media/"+item+"/reports", `{"category":"privacy","note":"Me!","share_id":"`+share+`"}`), 201, "")
+	id := first.text("case_id")
+	if id == "" || id != first.id() || first.header.Get("Location") != "/v1/moderation/cases/"+id {
+		t.Errorf("got %s %v", first.raw, first.header)
+	}
+	if second := v.want(v.do("mod1", "POST", "/v1/moderation/cases", `{"media_id":"`+item+`","category":"violence","note":"Seen."}`), 201, ""); second.text("case_id") != id {
+		t.Errorf("reports of one item meet in one case: %s and %s", first.raw, second.raw)
+	}
+	v.want(v.do("alice", "POST", "/v1/media/"+item+"/reports", `{"category":"privacy"}`), 403, "own_media")
+	v.want(v.do("mod1", "POST", "/v1/media/"+item+"/reports", `{"category":"taste"}`), 400, "invalid")
+
+	path := "/v1/moderation/cases/" + id
+	v.want(v.do("alice", "POST", path+"/appeals", `{"note":"why"}`), 409, "not_decided")
+	v.want(v.do("mod1", "POST", path+"/assign", nil), 200, "")
+	v.want(v.do("mod2", "POST", path+"/decisions", `{"action":"remove","reason":"r","policy":"p","statement":"s"}`), 409, "assigned_to_another")
+	v.want(v.do("mod2", "POST", path+"/assign", `{"moderator":"mod1"}`), 200, "")
+	v.want(v.do("mod1", "POST", path+"/decisions", `{"action":"burn","reason":"r"}`), 400, "invalid")
+	v.want(v.do("mod1", "POST", path+"/decisions", `{"action":"remove","reason":"r"}`), 400, "invalid")
+	decided := v.want(v.do("mod1", "POST", path+"/decisions", `{"action":"remove","reason":"r","policy":"P-1","statement":"s"}`), 201, "")
+	if decided.body["number"] != 1.0 {
+		t.Errorf("got %s", decided.raw)
+	}
+	appealed := v.want(v.do("alice", "POST", path+"/appeals", `{"note":"It is a painting."}`), 201, "")
+	if appealed.body["number"] != 1.0 {
+		t.Errorf("got %s", appealed.raw)
+	}
+	v.want(v.do("mod1", "POST", path+"/close", nil), 409, "appeal_open")
+	outcome := `{"outcome":"overturn","reason":"r","statement":"s"}`
+	v.want(v.do("mod1", "POST", path+"/appeals/1/decision", outcome), 403, "decided_first")
+	v.want(v.do("mod2", "POST", path+"/appeals/2/decision", outcome), 404, "no_such_appeal")
+	v.want(v.do("mod2", "POST", path+"/appeals/0/decision", outcome), 400, "invalid")
+	v.want(v.do("mod2", "POST", path+"/appeals/x/decision", outcome), 400, "invalid")
+	v.want(v.do("mod2", "POST", path+"/appeals/99999999999999999999/decision", outcome), 400, "invalid")
+	v.want(v.do("mod2", "POST", path+"/appeals/1/decision", outcome, "If-Match", decided.header.Get("ETag")), 412, "wrong_revision")
+	v.want(v.do("mod2", "POST", path+"/appeals/1/decision", outcome, "If-Match", appealed.header.Get("ETag")), 200, "")
+	v.want(v.do("mod2", "POST", path+"/close", nil), 200, "")
+	v.want(v.do("mod2", "POST", "/v1/moderation/cases/"+nothing+"/close", nil), 404, "not_found")
+}
