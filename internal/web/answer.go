@@ -15,6 +15,8 @@ type answer struct {
 	rc     *http.ResponseController // of a Streaming request
 	idle   time.Duration
 
+	multiplexed bool // HTTP/2, where a deadline that passes between two writes ends the stream
+
 	undelivered bool // a write failed: the client is gone, or does not take what it is sent
 }
 
@@ -36,6 +38,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	}
 	a.extend()
 	n, err := a.ResponseWriter.Write(p)
+	a.relax()
 	a.bytes += int64(n)
 	a.undelivered = a.undelivered || err != nil && !errors.Is(err, http.ErrContentLength) && !errors.Is(err, http.ErrBodyNotAllowed)
 	return n, err
@@ -48,6 +51,7 @@ func (a *answer) FlushError() error {
 	}
 	a.extend()
 	err := http.NewResponseController(a.ResponseWriter).Flush()
+	a.relax()
 	a.undelivered = a.undelivered || err != nil && !errors.Is(err, http.ErrNotSupported)
 	return err
 }
@@ -58,6 +62,13 @@ func (a *answer) Flush() { _ = a.FlushError() }
 func (a *answer) extend() {
 	if a.rc != nil {
 		_ = a.rc.SetWriteDeadline(time.Now().Add(a.idle)) // a writer without deadlines is a recorder in a test
+	}
+}
+
+// relax keeps the deadline in HTTP/1, where the last bytes leave after the handler has returned.
+func (a *answer) relax() {
+	if a.rc != nil && a.multiplexed {
+		_ = a.rc.SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -99,8 +110,8 @@ func (b *body) Read(p []byte) (int, error) {
 		_ = b.rc.SetReadDeadline(time.Now().Add(b.idle))
 	}
 	n, err := b.ReadCloser.Read(p)
-	if b.rc != nil && err != nil {
-		// From here on the server only listens for the client going away, which may take as long as the answer does.
+	if b.rc != nil {
+		// Between two reads only the server's listening for the client going away is waiting, and may.
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

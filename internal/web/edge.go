@@ -31,6 +31,8 @@ type Options struct {
 	Faults []func(error) (*domain.Refusal, bool)
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// AdminNetworks are those from which the admin role may be used; empty: from everywhere.
+	AdminNetworks []netip.Prefix
 	// Origins are those whose pages may call the API, such as https://vault.example.org; "*" allows all.
 	Origins []string
 	Limits  Limits
@@ -47,18 +49,19 @@ type Options struct {
 
 // Edge is what every request passes before it reaches a handler and every answer on its way back.
 type Edge struct {
-	log      *slog.Logger
-	identify func(*http.Request) (domain.Actor, error)
-	refused  Refused
-	faults   []func(error) (*domain.Refusal, bool)
-	proxies  []netip.Prefix
-	origins  []string
-	exempt   []string
-	timeout  time.Duration
-	idle     time.Duration
-	limits   *limiters
-	metrics  *metrics
-	router   *mux.Router // set by Serve
+	log           *slog.Logger
+	identify      func(*http.Request) (domain.Actor, error)
+	refused       Refused
+	faults        []func(error) (*domain.Refusal, bool)
+	proxies       []netip.Prefix
+	origins       []string
+	adminNetworks []netip.Prefix
+	exempt        []string
+	timeout       time.Duration
+	idle          time.Duration
+	limits        *limiters
+	metrics       *metrics
+	router        *mux.Router // set by Serve
 
 	draining chan struct{} // closed by Drain
 	drain    sync.Once
@@ -76,7 +79,7 @@ func New(o Options) (*Edge, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	e := &Edge{
-		log: o.Log, identify: o.Identify, refused: o.Refused, faults: o.Faults, proxies: o.TrustedProxies, origins: o.Origins, exempt: o.Exempt,
+		log: o.Log, identify: o.Identify, refused: o.Refused, faults: o.Faults, proxies: o.TrustedProxies, origins: o.Origins, adminNetworks: o.AdminNetworks, exempt: o.Exempt,
 		timeout: o.Timeout, idle: o.Idle, limits: newLimiters(o.Limits, time.Now), metrics: metrics, draining: make(chan struct{}),
 	}
 	if e.log == nil {
@@ -213,6 +216,7 @@ func (e *Edge) recovered(next http.Handler) http.Handler {
 // guarded sets the security headers and lets through who may pass: by origin, identity and limits.
 func (e *Edge) guarded(next http.Handler) http.Handler {
 	return Handler(func(w http.ResponseWriter, r *http.Request) error {
+		e.limit(w)
 		securityHeaders(w.Header())
 		if done, err := e.cors(w, r); done || err != nil {
 			return err
@@ -226,7 +230,7 @@ func (e *Edge) guarded(next http.Handler) http.Handler {
 		if e.identify != nil {
 			var actor domain.Actor
 			if actor, err = e.identify(r); err == nil {
-				c.actor = actor
+				c.actor = e.fromHere(actor, c.addr)
 			}
 		}
 		// Who shows no good token counts by address, so that guessing tokens is limited, too.
@@ -242,6 +246,14 @@ func (e *Edge) guarded(next http.Handler) http.Handler {
 	})
 }
 
+// fromHere takes the admin role away where it may not be used.
+func (e *Edge) fromHere(actor domain.Actor, addr netip.Addr) domain.Actor {
+	if len(e.adminNetworks) > 0 && actor.Is(domain.RoleAdmin) && !trusted(addr, e.adminNetworks) {
+		actor.Roles = slices.DeleteFunc(slices.Clone(actor.Roles), func(r domain.Role) bool { return r == domain.RoleAdmin })
+	}
+	return actor
+}
+
 func (e *Edge) isExempt(path string) bool {
 	return slices.ContainsFunc(e.exempt, func(p string) bool {
 		return p == path || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p)
@@ -255,29 +267,42 @@ func (e *Edge) routed(next http.Handler) http.Handler {
 		if template, err := route.GetPathTemplate(); err == nil {
 			c.route = template
 		}
-		rc := http.NewResponseController(w)
 		if _, streams := route.GetHandler().(Streaming); streams {
-			if a := answerOf(w); a != nil {
-				a.rc, a.idle = rc, e.idle
-			}
-			// A deadline of the request before, on the same connection, must not end this one.
-			_ = rc.SetWriteDeadline(time.Time{}) // not every writer has deadlines; recorders in tests have none
-			r.Body = &body{ReadCloser: r.Body, rc: rc, idle: e.idle}
+			e.stream(w, r)
 			c.context = r.Context()
 			next.ServeHTTP(w, r)
 			return
 		}
 		ctx, cancel := context.WithTimeoutCause(r.Context(), e.timeout, errTimeout)
 		defer cancel()
-		// The connection gets a little longer than the handler, so that the refusal still gets through.
-		end := time.Now().Add(e.timeout + 5*time.Second)
-		_ = rc.SetReadDeadline(end)
-		_ = rc.SetWriteDeadline(end)
 		c.context = ctx
 		r = r.WithContext(ctx)
-		r.Body = &body{ReadCloser: r.Body}
+		if r.Body != http.NoBody {
+			r.Body = &body{ReadCloser: r.Body}
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// limit gives the connection a little longer than the handler has, so that a refusal still gets through. It is for every
+// request: the deadline of the one before, on the same connection, must not end this one.
+func (e *Edge) limit(w http.ResponseWriter) {
+	rc, end := http.NewResponseController(w), time.Now().Add(e.timeout+5*time.Second)
+	_ = rc.SetReadDeadline(end) // recorders in tests have no deadlines
+	_ = rc.SetWriteDeadline(end)
+}
+
+// stream lifts the deadlines of the whole, and sets one for each read and write instead.
+func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{})
+	_ = rc.SetWriteDeadline(time.Time{})
+	if a := answerOf(w); a != nil {
+		a.rc, a.idle, a.multiplexed = rc, e.idle, r.ProtoMajor > 1
+	}
+	if r.Body != http.NoBody {
+		r.Body = &body{ReadCloser: r.Body, rc: rc, idle: e.idle}
+	}
 }
 
 // methodNotAllowed answers 405 and says which methods there are; OPTIONS gets the same list without a complaint.

@@ -162,13 +162,16 @@ func TestTheEdgeGuards(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	url, log, _ := serve(t, web.Options{
-		Origins: []string{"https://app.example.org"}, Metrics: registry, Exempt: []string{"/healthz", "/docs/"},
+		AdminNetworks: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")},
+		Origins:       []string{"https://app.example.org"}, Metrics: registry, Exempt: []string{"/healthz", "/docs/"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
 		Limits:         web.Limits{PerIP: web.Limit{Requests: 3, Per: time.Hour}, PerPrincipal: []web.Limit{{Requests: 5, Per: time.Hour}, {Requests: 100, Per: time.Minute}}},
 		Identify: func(r *http.Request) (domain.Actor, error) {
 			switch r.Header.Get("Authorization") {
 			case "Bearer alice":
 				return domain.Actor{ID: "alice", Roles: []domain.Role{domain.RoleUser}}, nil
+			case "Bearer root":
+				return domain.Actor{ID: "root", Roles: []domain.Role{domain.RoleAdmin}}, nil
 			case "":
 				return domain.Actor{Roles: []domain.Role{domain.RoleGuest}}, nil
 			}
@@ -176,7 +179,7 @@ func TestTheEdgeGuards(t *testing.T) {
 		},
 	}, func(r *mux.Router) {
 		r.Handle("/who/{token}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-			return web.JSON(w, 200, map[string]string{"actor": string(web.Actor(r).ID), "addr": web.ClientAddr(r), "correlation": web.Correlation(r).String()})
+			return web.JSON(w, 200, map[string]string{"actor": string(web.Actor(r).ID), "addr": web.ClientAddr(r), "admin": fmt.Sprint(web.Actor(r).Is(domain.RoleAdmin)), "correlation": web.Correlation(r).String()})
 		})).Methods(http.MethodGet)
 		r.Handle("/healthz", web.Handler(func(w http.ResponseWriter, _ *http.Request) error { return web.JSON(w, 200, "ok") }))
 	})
@@ -218,6 +221,13 @@ func TestTheEdgeGuards(t *testing.T) {
 		for i, want := range []int{200, 200, 200, 200, 200, 429} {
 			if res, _ := do(t, http.MethodGet, url+"/who/x", append(from(fmt.Sprintf("203.0.113.%d", i)), "Authorization", "Bearer alice")...); res.StatusCode != want {
 				t.Errorf("request %d: %d", i, res.StatusCode)
+			}
+		}
+	})
+	t.Run("an admin is one from the networks of admins", func(t *testing.T) {
+		for addr, want := range map[string]string{"192.168.7.7": "true", "203.0.113.7": "false"} {
+			if _, body := do(t, http.MethodGet, url+"/who/x", append(from(addr), "Authorization", "Bearer root")...); !strings.Contains(body, `"admin":"`+want+`"`) {
+				t.Errorf("from %s: %s", addr, body)
 			}
 		}
 	})

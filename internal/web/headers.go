@@ -175,12 +175,15 @@ func Reason(r *http.Request) (string, error) {
 	refused := domain.ErrInvalid.On("Vault-Reason").Because(fmt.Sprintf(
 		"accepted are up to %d characters without control characters, in UTF-8, or percent-encoded as UTF-8''...", maxReason))
 	reason := strings.TrimSpace(values[0])
-	if prefix, encoded, ok := strings.Cut(reason, "''"); ok && strings.EqualFold(prefix, "utf-8") {
-		decoded, err := url.PathUnescape(encoded)
-		if err != nil {
-			return "", refused
-		}
+	prefix, encoded, extended := strings.Cut(reason, "''")
+	if extended = extended && strings.EqualFold(prefix, "utf-8"); !extended {
+		encoded = reason
+	}
+	switch decoded, err := url.PathUnescape(encoded); {
+	case err == nil:
 		reason = decoded
+	case extended:
+		return "", refused
 	}
 	if len(values) > 1 || !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > maxReason || strings.ContainsFunc(reason, unicode.IsControl) {
 		return "", refused

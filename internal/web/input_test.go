@@ -72,8 +72,8 @@ func TestHeadersAreChecked(t *testing.T) {
 		}
 	}
 	for value, want := range map[string]string{
-		"because": "because", "grüße": "grüße", "UTF-8''gr%C3%BC%C3%9Fe": "grüße", strings.Repeat("ü", 500): strings.Repeat("ü", 500), "it''s": "it''s",
-		strings.Repeat("ü", 501): "refused", "UTF-8''%0A": "refused", "UTF-8''%ff": "refused", "UTF-8''%": "refused", "a\xff": "refused", "a\x00b": "refused",
+		"because": "because", "grüße": "grüße", "UTF-8''gr%C3%BC%C3%9Fe": "grüße", strings.Repeat("ü", 500): strings.Repeat("ü", 500), "it''s": "it''s", "gr%C3%BC%C3%9Fe": "grüße", "100% sure": "100% sure",
+		strings.Repeat("ü", 501): "refused", "UTF-8''%0A": "refused", "UTF-8''%ff": "refused", "UTF-8''%": "refused", "a\xff": "refused", "a%0Ab": "refused", "%ff": "refused", "a\x00b": "refused",
 	} {
 		reason, err := web.Reason(get("/", "Vault-Reason", value))
 		if err == nil && reason != want || (err != nil) != (want == "refused") {

@@ -56,6 +56,7 @@ var (
 	ErrTooLarge   = domain.Refuse(domain.TooLarge, "body_too_large", "the body is larger than is accepted here")
 	errBody       = domain.Refuse(domain.Invalid, "body_incomplete", "the body ended, or stood still, before its declared end")
 	errOrigin     = domain.Refuse(domain.Forbidden, "origin_not_allowed", "pages of this origin may not call this server")
+	errDrain      = domain.Refuse(domain.Unavailable, "shutting_down", "the server is shutting down; ask again")
 	problemMethod = Problem{Type: "about:blank", Title: http.StatusText(405), Status: 405, Code: "method_not_allowed"}
 	problemFault  = Problem{
 		Type: "about:blank", Title: http.StatusText(500), Status: 500, Code: "internal",
@@ -166,7 +167,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	p.RequestID = RequestID(r)
 	h := w.Header()
 	// What the handler had prepared belongs to the answer that it did not give.
-	for _, name := range []string{"ETag", "Last-Modified", "Content-Disposition", "Content-Range", "Accept-Ranges", "Location", "Vault-Position"} {
+	for _, name := range []string{"ETag", "Last-Modified", "Content-Disposition", "Content-Range", "Content-Encoding", "Accept-Ranges", "Location", "Vault-Position"} {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")

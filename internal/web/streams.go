@@ -60,6 +60,9 @@ func live(w http.ResponseWriter, r *http.Request, run func(ctx context.Context, 
 	ended := ctx.Err() != nil
 	cancel()
 	watching.Wait()
+	if err != nil && ended && r.Context().Err() == nil && !started(w) {
+		return errDrain // never an empty answer that looks like the whole
+	}
 	if err != nil && ended && (errors.Is(err, context.Canceled) || clientGone(w, r)) {
 		return nil
 	}

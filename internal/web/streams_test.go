@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -167,4 +168,77 @@ func TestWhoStandsStillIsLetGo(t *testing.T) {
 	if strings.Contains(log.String(), "level=ERROR") {
 		t.Error(log)
 	}
+}
+
+func TestAnExportThatIsDrainedIsNotTakenForEmpty(t *testing.T) {
+	t.Parallel()
+	reached := make(chan struct{})
+	url, _, edge := serve(t, web.Options{}, func(r *mux.Router) {
+		r.Handle("/lines", web.Streaming(func(w http.ResponseWriter, r *http.Request) error {
+			return web.ServeLines(w, r, func(ctx context.Context, _ *web.Lines) error {
+				close(reached)
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		}))
+	})
+	go func() { <-reached; edge.Drain() }()
+	res, body := do(t, http.MethodGet, url+"/lines")
+	if res.StatusCode != 503 || problem(t, body).Code != "shutting_down" || res.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
+func TestADeadlineIsForOneRead(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []int{1, 2} {
+		t.Run(fmt.Sprint("HTTP/", protocol), func(t *testing.T) {
+			t.Parallel()
+			edge, err := web.New(web.Options{Timeout: time.Second, Idle: 50 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			router := web.NewRouter()
+			router.Handle("/late", web.Streaming(late)).Methods(http.MethodPost)
+			s := httptest.NewUnstartedServer(edge.Serve(router))
+			s.EnableHTTP2 = protocol == 2
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			res, err := s.Client().Post(s.URL+"/late", "text/plain", strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = res.Body.Close() }()
+			if body, err := io.ReadAll(res.Body); err != nil || string(body) != "here and there" || res.ProtoMajor != protocol {
+				t.Errorf("%s: %q %v", res.Proto, body, err)
+			}
+			again, err := s.Client().Get(s.URL + "/nowhere")
+			if err != nil || again.StatusCode != http.StatusNotFound {
+				t.Fatalf("the next request: %v %v", again, err)
+			}
+			_ = again.Body.Close()
+		})
+	}
+}
+
+// late stands still, longer than the edge's idle time, after reading and between two writes.
+func late(w http.ResponseWriter, r *http.Request) error {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return err
+	}
+	for _, text := range []string{"here", " and there"} {
+		passed := time.NewTimer(120 * time.Millisecond)
+		select {
+		case <-passed.C:
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return err
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
