@@ -128,7 +128,7 @@ func imports(s source) []string {
 		var allowed bool
 		switch {
 		case ours && s.test():
-			allowed = own == s.pkg || matchesAny(r.inside, own) || matchesAny(testsMaySee(), own)
+			allowed = own == s.pkg || matchesAny(r.inside, own) || matchesAny(testsMaySee(s.pkg), own)
 		case ours:
 			allowed = matchesAny(r.inside, own) && (!matchesAny(forTests(), own) || onlyForTests(s.pkg))
 		case strings.Contains(first, "."):

@@ -95,8 +95,9 @@ func started(w http.ResponseWriter) bool {
 // body is a request's body whose errors can be told from those of others; in a Streaming request it must keep coming.
 type body struct {
 	io.ReadCloser
-	rc   *http.ResponseController // of a Streaming request
-	idle time.Duration
+	rc     *http.ResponseController // of a Streaming request
+	idle   time.Duration
+	failed error // why the body could not be read to its end; written by whoever reads, before the handler returns
 }
 
 type bodyError struct{ err error }
@@ -116,6 +117,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &bodyError{err: err}
+		b.failed = err
 	}
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -57,9 +58,9 @@ var (
 	errBody       = domain.Refuse(domain.Invalid, "body_incomplete", "the body ended, or stood still, before its declared end")
 	errOrigin     = domain.Refuse(domain.Forbidden, "origin_not_allowed", "pages of this origin may not call this server")
 	errDrain      = domain.Refuse(domain.Unavailable, "shutting_down", "the server is shutting down; ask again")
-	problemMethod = Problem{Type: "about:blank", Title: http.StatusText(405), Status: 405, Code: "method_not_allowed"}
+	problemMethod = Problem{Type: "about:blank", Title: http.StatusText(http.StatusMethodNotAllowed), Status: http.StatusMethodNotAllowed, Code: "method_not_allowed"}
 	problemFault  = Problem{
-		Type: "about:blank", Title: http.StatusText(500), Status: 500, Code: "internal",
+		Type: "about:blank", Title: http.StatusText(http.StatusInternalServerError), Status: http.StatusInternalServerError, Code: "internal",
 		Detail: "something broke on our side; it has been recorded under the request_id",
 	}
 )
@@ -80,6 +81,7 @@ func Later(r *domain.Refusal, after time.Duration) error { return laterError{Ref
 // answerError answers err: the problem document of a refusal, or 500 and one line in the log for a fault.
 func answerError(w http.ResponseWriter, r *http.Request, err error) {
 	if clientGone(w, r) {
+		answerGone(w, r, err)
 		return
 	}
 	e := edgeOf(r)
@@ -96,6 +98,25 @@ func answerError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	writeRefusal(w, r, refusal, err)
+}
+
+// answerGone is for a client that seems to be gone. One that only stopped sending may still listen, and returning without an
+// answer would tell it 200: it is told what was wrong with its body, or the connection is cut.
+func answerGone(w http.ResponseWriter, r *http.Request, err error) {
+	if b, ok := r.Body.(*body); ok && b.failed != nil {
+		err = errors.Join(err, b.failed)
+	}
+	broken := (*bodyError)(nil)
+	switch {
+	case started(w) || !errors.As(err, &broken):
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		writeRefusal(w, r, errBodyCut, err)
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		writeRefusal(w, r, ErrTimeout, err)
+		return
+	}
+	panic(http.ErrAbortHandler)
 }
 
 func logFault(r *http.Request, log *slog.Logger, err error, unavailable bool) {
