@@ -105,8 +105,8 @@ func (s *story) tell() {
 		"statement": "We removed the picture because a boat's registration can be read.",
 	})
 	s.until(harbour, "removed", 0)
+	removed := s.alice.Seen
 	s.refused(s.bob, "/v1/media/"+harbour+"/content", "bob is refused")
-	removed := s.after
 
 	s.step("alice appeals; mona may not judge her own decision, mike overturns it")
 	appeal := s.write(s.alice, http.MethodPost, case_+"/appeals", map[string]any{"note": "It is my own boat."})
@@ -226,14 +226,16 @@ func (s *story) history(id string) {
 				RecordedAt time.Time `json:"recorded_at"`
 				Type       string    `json:"type"`
 				Summary    string    `json:"summary"`
-				Actor      string    `json:"actor"`
+				Who        struct {
+					ID string `json:"id"`
+				} `json:"who"`
 			} `json:"items"`
 		}
 		if err := s.audit.Do(s.ctx, http.MethodGet, "/v1/media/"+id+"/history", nil, &h); err != nil {
 			return err
 		}
 		for _, e := range h.Items {
-			s.say("%5d  %s  %-28s %-8s %s", e.Position, e.RecordedAt.Format("15:04:05.000"), e.Type, e.Actor, e.Summary)
+			s.say("%5d  %s  %-28s %-8s %s", e.Position, e.RecordedAt.Format("15:04:05.000"), e.Type, e.Who.ID, e.Summary)
 		}
 		return nil
 	})

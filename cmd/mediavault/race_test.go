@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// raceEnabled says that the tests, and so the binary that they run, look for races.
+const raceEnabled = true

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mediavault-io/mediavault/commands"
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/internal/config"
+	"github.com/mediavault-io/mediavault/internal/web"
+	"github.com/mediavault-io/mediavault/readapi"
+	"github.com/mediavault-io/mediavault/writeapi"
+)
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve [write] [read] [project] [react]",
+		Short: "Run the vault, or the parts that are named, against what the environment names",
+		Long: `Run the vault, or the parts that are named, against the Postgres, S3 and identity provider that the environment names
+(see "mediavault config"). SIGTERM drains: requests finish, batches are committed, checkpoints are saved.`,
+		ValidArgs: partNames,
+	}
+	noMigrate := c.Flags().Bool("no-migrate", false, "leave the database as it is; run `mediavault migrate` before")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		p, err := partsOf(args)
+		if err != nil {
+			return err
+		}
+		cfg, err := config.Load(os.Environ(), config.Needs()...)
+		if err != nil {
+			return err
+		}
+		log := cfg.Logger(os.Stderr)
+		for _, name := range cfg.Unknown {
+			log.Warn("nobody reads this variable; is it misspelt?", "variable", name)
+		}
+		a, err := openApp(cmd.Context(), cfg, log, !*noMigrate)
+		if err != nil {
+			return err
+		}
+		defer a.close()
+		listener, url, err := listen(cmd.Context(), cfg.Addr)
+		if err != nil {
+			return err
+		}
+		log.Info("serving", "url", url, "parts", args, "version", version())
+		return a.serve(cmd.Context(), p, listener, nil)
+	}
+	return c
+}
+
+func migrateCommand() *cobra.Command {
+	c := &cobra.Command{Use: "migrate", Short: "Bring the database forward to this version", Args: cobra.NoArgs}
+	dir := dataFlag(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := findSurroundings(cmd.Context(), *dir)
+		if err != nil {
+			return err
+		}
+		h, err := openHistory(cmd.Context(), s.cfg, slog.New(slog.DiscardHandler), true)
+		if err != nil {
+			return errors.Join(err, s.stop())
+		}
+		m, err := openModels(h, nil)
+		if err == nil {
+			err = m.engine.Prepare(cmd.Context())
+		}
+		h.close()
+		if err == nil {
+			fmt.Fprintln(cmd.OutOrStdout(), "the database is up to date")
+		}
+		return errors.Join(err, s.stop())
+	}
+	return c
+}
+
+func configCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "config", Short: "Print every variable, its value and what it is for; secrets are masked", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(os.Environ(), config.Needs()...)
+			if printErr := cfg.Print(cmd.OutOrStdout()); printErr != nil {
+				return printErr
+			}
+			for _, name := range cfg.Unknown {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: nobody reads this variable; is it misspelt?\n", name)
+			}
+			return err
+		},
+	}
+}
+
+// handler is everything that is answered over HTTP. more adds routes of dev's own.
+func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler, error) {
+	cfg := a.cfg
+	record := writeapi.RecordRefusals(a.access, a.log)
+	edge, err := web.New(web.Options{
+		Log: a.log, Identify: a.verifier.Identify, Refused: record, Metrics: a.registry,
+		Faults:         []func(error) (*domain.Refusal, bool){neighbourFault},
+		TrustedProxies: cfg.TrustedProxies, Origins: cfg.CORSOrigins, Limits: limitsOf(cfg),
+		Timeout: cfg.RequestTimeout, Idle: cfg.IdleTimeout,
+		Exempt: []string{"/healthz", "/readyz", "/health", "/health/", "/metrics", "/openapi.json", "/docs", "/docs/", "/.well-known/"},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	router := web.NewRouter()
+	if p["write"] {
+		(&writeapi.Server{
+			Media: a.media, Shares: commands.NewShares(a.vault), Moderation: commands.NewModeration(a.vault),
+			MaxFile: cfg.MaxUpload, Refused: record,
+		}).Routes(router)
+	}
+	if p["read"] {
+		m := a.models
+		api := readapi.New(readapi.Parts{
+			Engine: m.engine, Library: m.library, Access: m.access, Shares: m.shares, Review: m.review, Audit: m.audit, Usage: m.usage,
+			History: m.history, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Log: a.log,
+		})
+		web.Mount(router, api.Routes(), api.Refused)
+	}
+	a.health(router)
+	router.Handle("/metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	if more != nil {
+		more(router)
+	}
+	return edge, edge.Serve(router), nil
+}
+
+func limitsOf(cfg config.Config) web.Limits {
+	limits := web.Limits{PerIP: web.Limit(cfg.LimitPerIP)}
+	for _, l := range cfg.LimitPerPrincipal {
+		limits.PerPrincipal = append(limits.PerPrincipal, web.Limit(l))
+	}
+	return limits
+}
+
+// serve runs the parts until ctx ends, then drains: no new requests, those under way finish, batches and checkpoints are
+// written. It closes the listener. more adds routes of dev's own.
+func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more func(*mux.Router)) error {
+	edge, handler, err := a.handler(p, more)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	// The parts behind the requests outlive the requests: they end when the drain is over.
+	behind, endBehind := context.WithCancel(context.WithoutCancel(ctx))
+	defer endBehind()
+	var background errgroup.Group
+	if p["project"] {
+		background.Go(func() error { return a.models.engine.Run(behind) })
+	}
+	if p["react"] {
+		background.Go(func() error { return a.reactors.Run(behind) })
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }() // ends with Shutdown or Close, below
+
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		edge.Drain()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownGrace)
+		err = server.Shutdown(drain)
+		cancel()
+		if err != nil {
+			err = errors.Join(fmt.Errorf("some requests did not end in %v: %w", a.cfg.ShutdownGrace, err), server.Close())
+		}
+		<-served
+	}
+	a.rebuilds.stop()
+	last, cancel := grace()
+	defer cancel()
+	closeErr := a.access.Close(last)
+	endBehind()
+	return errors.Join(err, closeErr, background.Wait())
+}
