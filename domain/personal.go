@@ -46,6 +46,11 @@ func NewPersonal(subject UserID, text string) Personal {
 	return Personal{subject: subject, text: text, state: personalOpen}
 }
 
+// SealedPersonal is text as it is stored; it stays closed until Open.
+func SealedPersonal(subject UserID, sealed []byte) Personal {
+	return Personal{subject: subject, sealed: sealed, state: personalSealed}
+}
+
 // Reveal answers the text; false when there is none, when it was not opened, or when its subject has been forgotten.
 func (p Personal) Reveal() (string, bool) {
 	if p.state == personalEmpty || p.state == personalErased || (p.state == personalSealed && p.text == "") {
@@ -155,7 +160,7 @@ func (p *Personal) unmarshalPlain(data []byte) bool {
 	if err != nil {
 		return false
 	}
-	*p = Personal{subject: UserID(subject), sealed: sealed[:n], state: personalSealed}
+	*p = SealedPersonal(UserID(subject), sealed[:n])
 	return true
 }
 
@@ -190,6 +195,6 @@ func (p *Personal) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("personal text: %w", err)
 	}
-	*p = Personal{subject: s.Subject, sealed: s.Sealed, state: personalSealed}
+	*p = SealedPersonal(s.Subject, s.Sealed)
 	return nil
 }
