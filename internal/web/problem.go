@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -103,17 +102,10 @@ func answerError(w http.ResponseWriter, r *http.Request, err error) {
 // answerGone is for a client that seems to be gone. One that only stopped sending may still listen, and returning without an
 // answer would tell it 200: it is told what was wrong with its body, or the connection is cut.
 func answerGone(w http.ResponseWriter, r *http.Request, err error) {
-	if b, ok := r.Body.(*body); ok && b.failed != nil {
-		err = errors.Join(err, b.failed)
-	}
 	broken := (*bodyError)(nil)
-	switch {
-	case started(w) || !errors.As(err, &broken):
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		writeRefusal(w, r, errBodyCut, err)
-		return
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		writeRefusal(w, r, ErrTimeout, err)
+	b, ok := r.Body.(*body)
+	if !started(w) && (ok && b.failed != nil || errors.As(err, &broken)) {
+		writeRefusal(w, r, errBody, err)
 		return
 	}
 	panic(http.ErrAbortHandler)
