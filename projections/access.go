@@ -86,7 +86,9 @@ func (accessModel) Evolve(_ string, row AccessRow, rec eventstore.Recorded) (Acc
 	case share.Event:
 		row = evolveGrant(row, e, rec)
 	case access.Served:
-		row.Opens++
+		if access.Opens(e.What) {
+			row.Opens++
+		}
 		return row, row.Share != nil
 	}
 	if row.Born.IsZero() {

@@ -2,9 +2,14 @@ package projections
 
 import (
 	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
+	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/share"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
@@ -17,7 +22,7 @@ type Access struct {
 	log    Times
 }
 
-// NewAccess makes the queries. The engine must run AccessProjection.
+// NewAccess makes the queries. The engine must run AccessProjection, and ReviewProjection beside it.
 func NewAccess(e *Engine, log Times) (*Access, error) {
 	view, err := ViewOf(e, AccessProjection())
 	return &Access{view: view, engine: e, log: log}, err
@@ -55,7 +60,7 @@ type AccessList struct {
 
 // Right is the viewer's right to an item. Errors: ErrHidden when there is none, be it that there is no such item.
 func (a *Access) Right(ctx context.Context, viewer domain.Actor, id domain.MediaID, m Moment) (Right, error) {
-	f, err := a.facts(ctx, id, m)
+	f, err := a.facts(ctx, id, m, viewer.Is(domain.RoleModerator))
 	if err != nil {
 		return Right{}, err
 	}
@@ -69,7 +74,7 @@ func (a *Access) Right(ctx context.Context, viewer domain.Actor, id domain.Media
 // LinkRight is the right of whoever holds the secret of a link, whose SHA-256 the token is, to the item that it leads to.
 // Errors: ErrHidden when there is none, or none any more.
 func (a *Access) LinkRight(ctx context.Context, id domain.MediaID, token domain.Digest, m Moment) (Right, error) {
-	f, err := a.facts(ctx, id, m)
+	f, err := a.facts(ctx, id, m, false)
 	if err != nil {
 		return Right{}, err
 	}
@@ -88,7 +93,7 @@ func (a *Access) LinkRight(ctx context.Context, id domain.MediaID, token domain.
 // all; who holds a share that may be passed on sees himself and those whom he passed it to. Errors: ErrHidden for strangers,
 // ErrMayNotSee for all others.
 func (a *Access) WhoMaySee(ctx context.Context, viewer domain.Actor, id domain.MediaID, m Moment) (AccessList, error) {
-	f, err := a.facts(ctx, id, m)
+	f, err := a.facts(ctx, id, m, true)
 	if err != nil {
 		return AccessList{}, err
 	}
@@ -134,16 +139,21 @@ func (a *Access) manages(ctx context.Context, viewer domain.Actor, id domain.Med
 	if isStaff(viewer) {
 		return true, nil
 	}
-	f, err := a.facts(ctx, id, m)
+	f, err := a.facts(ctx, id, m, false)
 	if r, ok := domain.AsRefusal(err); ok && r.Kind == domain.NotFound {
 		return false, nil
 	}
 	return err == nil && f.managedBy(viewer), err
 }
 
-// facts reads what decides about one item, with one question, so that it is of one moment.
-func (a *Access) facts(ctx context.Context, id domain.MediaID, m Moment) (facts, error) {
-	at, err := a.view.Resolve(ctx, m)
+// facts reads what decides about one item, with one question, so that it is of one moment; with cases, also whether a moderation
+// case is open, which decides what moderators see.
+func (a *Access) facts(ctx context.Context, id domain.MediaID, m Moment, cases bool) (facts, error) {
+	names := []string{AccessName}
+	if cases = cases && a.engine.find(ReviewName) != nil; cases {
+		names = append(names, ReviewName)
+	}
+	at, err := a.engine.Resolve(ctx, m, names...)
 	if err != nil {
 		return facts{}, err
 	}
@@ -163,7 +173,27 @@ func (a *Access) facts(ctx context.Context, id domain.MediaID, m Moment) (facts,
 	if !ok {
 		return facts{}, ErrHidden
 	}
-	return f, nil
+	if cases {
+		f.open, err = a.openCase(ctx, id, at)
+	}
+	return f, err
+}
+
+// openCase is the event that opened the item's case, when it is not closed.
+func (a *Access) openCase(ctx context.Context, id domain.MediaID, at At) (Cause, error) {
+	var args Args
+	sql := "select s.opened_position, s.opened_at from review s where s.media = " + args.Add(string(id)) + " and s.status <> 'closed' and " +
+		at.Where("s", &args) + " order by s.opened_position limit 1"
+	c := Cause{Type: moderation.Opened{}.EventType()}
+	err := a.engine.pool.QueryRow(ctx, sql, args.Values()...).Scan(&c.Position, &c.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Cause{}, nil
+	}
+	if err != nil {
+		return Cause{}, fmt.Errorf("open case of an item: %w", err)
+	}
+	c.At = c.At.UTC()
+	return c, nil
 }
 
 // Position is how far the read model has come.

@@ -46,6 +46,7 @@ type facts struct {
 	item   Version[AccessRow]
 	shares map[domain.ShareID]Version[AccessRow]
 	now    time.Time // what the clock said at the moment
+	open   Cause     // what opened the moderation case that is not closed, when there is one
 }
 
 func factsOf(rows []Version[AccessRow], now time.Time) (facts, bool) {
@@ -75,22 +76,28 @@ func (f facts) status() MediaStatus {
 	return m.status()
 }
 
-// held answers why the content cannot be had through the right; "" when it can.
-func (f facts) held(via access.Via, roles ...domain.Role) string {
-	s := *f.item.Row.Item
-	if via == access.ViaRole && slices.Contains(roles, domain.RoleModerator) && (s.Phase == media.Live || s.Phase == media.Erasable) {
-		// A moderator judges what is held, as long as the bytes were screened and are not known to be dangerous.
-		s.Phase, s.Holds = media.Live, nil
-		s.Versions = slices.Clone(s.Versions)
-		for i := range s.Versions {
-			s.Versions[i].Cleared = true
-		}
-	}
+// held answers why the content cannot be had through the right; "" when it can. A share's own limits are not asked here.
+func (f facts) held(via access.Via) string {
+	s := f.item.Row.Item
 	if err := s.Delivery(0); err != nil {
 		return codeOf(err)
 	}
 	if s.Hold() == media.IsRestricted && (via == access.ViaLink || via == access.ViaOrganisation) {
-		return share.ErrRestricted.Code
+		return access.ErrRestricted.Code
+	}
+	return ""
+}
+
+// heldFor is held for who sees every item by a role: the bytes are for moderators only, and only while there is a case.
+func (f facts) heldFor(r domain.Role) string {
+	switch {
+	case r != domain.RoleModerator:
+		return "role_sees_no_content"
+	case f.open.IsZero():
+		return "no_open_case"
+	}
+	if err := f.item.Row.Item.Evidence(0); err != nil {
+		return codeOf(err)
 	}
 	return ""
 }
@@ -113,10 +120,10 @@ func codeOf(err error) string {
 }
 
 // grant fills in what every grant has.
-func (f facts) grant(g Grant, roles ...domain.Role) Grant {
+func (f facts) grant(g Grant) Grant {
 	g.Media = f.id()
-	if g.Because == "" {
-		g.Because = f.held(g.Via, roles...)
+	if g.Because == "" && g.Via != access.ViaRole {
+		g.Because = f.held(g.Via)
 	}
 	g.Effective = g.Because == ""
 	g.seen = f.known(g.Via)
@@ -157,9 +164,13 @@ func seeingRoles() []domain.Role {
 }
 
 func (f facts) role(r domain.Role) Grant {
-	return f.grant(Grant{
-		Principal: Principal{Kind: "role", ID: string(r)}, Via: access.ViaRole, Permissions: []string{string(share.View)},
-	}, r)
+	g := Grant{
+		Principal: Principal{Kind: "role", ID: string(r)}, Via: access.ViaRole, Permissions: []string{string(share.View)}, Because: f.heldFor(r),
+	}
+	if r == domain.RoleModerator && !f.open.IsZero() {
+		g.Since, g.Chain = f.open, []Cause{f.open}
+	}
+	return f.grant(g)
 }
 
 // through is the right that a share gives to whom it is for, and whether it gives any: what was revoked or has expired, or

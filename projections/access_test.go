@@ -11,6 +11,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
 	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/share"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
@@ -51,7 +52,7 @@ func TestAccess(t *testing.T) {
 		var kinds []string
 		for _, g := range list.Items {
 			kinds = append(kinds, g.Principal.Kind+" "+string(g.Via))
-			if !g.Effective {
+			if g.Effective != (g.Via != access.ViaRole) {
 				t.Errorf("%v is not effective: %s", g.Principal, g.Because)
 			}
 		}
@@ -100,9 +101,12 @@ func TestAccess(t *testing.T) {
 		if right.Effective || right.Because != media.ErrQuarantined.Code || right.Status != StatusQuarantined || last.Position != held || last.By != "" {
 			t.Errorf("the owner has %+v", right)
 		}
+		c := newCase()
+		opened := v.by(bob, caseStream(c), moderation.Opened{Case: c, Media: id, Owner: alice.ID, Origin: moderation.FromReport, By: bob.ID, Category: "spam"})
+		v.settle()
 		right, err = v.access.Right(ctx, moderator, id, Moment{})
 		must(t, err)
-		if right.Via != access.ViaRole || !right.Effective {
+		if right.Via != access.ViaRole || !right.Effective || right.Since.Position != opened {
 			t.Errorf("the moderator has %+v", right)
 		}
 		right, err = v.access.Right(ctx, bob, id, AsOf(before))
@@ -224,25 +228,25 @@ func TestWhoSeesWhichContent(t *testing.T) {
 	}
 	const hidden = "hidden"
 	tests := []struct {
-		name                                   string
-		events                                 []domain.Event
-		owner, member, named, link, mod, admin string // "" may have the content, otherwise the code, or hidden
+		name                            string
+		events                          []domain.Event
+		owner, member, named, link, mod string // "" may have the content, otherwise the code, or hidden; mod has a case
 	}{
-		{"not screened", born(), "not_screened", "not_screened", "not_screened", "not_screened", "not_screened", "not_screened"},
-		{"clean", born(clean(1)), "", "", "", "", "", ""},
+		{"not screened", born(), "not_screened", "not_screened", "not_screened", "not_screened", "not_screened"},
+		{"clean", born(clean(1)), "", "", "", "", ""},
 		{"under review", born(media.Screened{Version: 1, Verdict: media.VerdictReview}),
-			"under_review", "under_review", "under_review", "under_review", "", "under_review"},
-		{"blocked", born(media.Screened{Version: 1, Verdict: media.VerdictBlocked}), "blocked", hidden, hidden, hidden, "blocked", "blocked"},
-		{"restricted", born(clean(1), media.Restricted{Source: hold}), "", hidden, "", hidden, "", ""},
-		{"quarantined", born(clean(1), media.Quarantined{Source: hold, Code: "moderation"}), "quarantined", hidden, hidden, hidden, "", "quarantined"},
-		{"removed", born(clean(1), media.Removed{Source: hold}), "removed", hidden, hidden, hidden, "", "removed"},
-		{"deleted", born(clean(1), media.Deleted{By: partner.ID}), "deleted", hidden, hidden, hidden, "", "deleted"},
-		{"restored", born(clean(1), media.Deleted{By: partner.ID}, media.Restored{By: partner.ID}), "", "", "", "", "", ""},
-		{"purged", born(clean(1), media.Deleted{By: partner.ID}, media.Purged{By: partner.ID}), "purged", hidden, hidden, hidden, "purged", "purged"},
+			"under_review", "under_review", "under_review", "under_review", ""},
+		{"blocked", born(media.Screened{Version: 1, Verdict: media.VerdictBlocked}), "blocked", hidden, hidden, hidden, ""},
+		{"restricted", born(clean(1), media.Restricted{Source: hold}), "", hidden, "", hidden, ""},
+		{"quarantined", born(clean(1), media.Quarantined{Source: hold, Code: "moderation"}), "quarantined", hidden, hidden, hidden, ""},
+		{"removed", born(clean(1), media.Removed{Source: hold}), "removed", hidden, hidden, hidden, ""},
+		{"deleted", born(clean(1), media.Deleted{By: partner.ID}), "deleted", hidden, hidden, hidden, ""},
+		{"restored", born(clean(1), media.Deleted{By: partner.ID}, media.Restored{By: partner.ID}), "", "", "", "", ""},
+		{"purged", born(clean(1), media.Deleted{By: partner.ID}, media.Purged{By: partner.ID}), "purged", hidden, hidden, hidden, "purged"},
 		{"a new version not screened", born(clean(1), media.VersionAdded{Version: 2, File: file(partner, 2)}),
-			"not_screened", "not_screened", "not_screened", "not_screened", "not_screened", "not_screened"},
+			"not_screened", "not_screened", "not_screened", "not_screened", "not_screened"},
 		{"rolled back to a clean one", born(clean(1), media.VersionAdded{Version: 2, File: file(partner, 2)}, media.RolledBack{Version: 1, From: 2}),
-			"", "", "", "", "", ""},
+			"", "", "", "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -270,6 +274,13 @@ func TestWhoSeesWhichContent(t *testing.T) {
 			if !ok {
 				t.Fatal("there is no item")
 			}
+			if got := f.of(moderator)[0].Because; got != "no_open_case" {
+				t.Errorf("without a case a moderator gets %q", got)
+			}
+			if got := f.of(admin)[0]; got.Effective || !got.Allows(share.View) {
+				t.Errorf("an admin has %+v", got)
+			}
+			f.open = Cause{Position: 1}
 			result := func(grants []Grant) string {
 				if len(grants) == 0 {
 					return hidden
@@ -281,9 +292,9 @@ func TestWhoSeesWhichContent(t *testing.T) {
 			if linked.seen {
 				byLink = linked.Because
 			}
-			got := []string{result(f.of(partner)), result(f.of(chief)), result(f.of(bob)), byLink, result(f.of(moderator)), result(f.of(admin))}
-			if want := []string{tt.owner, tt.member, tt.named, tt.link, tt.mod, tt.admin}; !slices.Equal(got, want) {
-				t.Errorf("owner, member, named, link, moderator, admin: got %q, want %q", got, want)
+			got := []string{result(f.of(partner)), result(f.of(chief)), result(f.of(bob)), byLink, result(f.of(moderator))}
+			if want := []string{tt.owner, tt.member, tt.named, tt.link, tt.mod}; !slices.Equal(got, want) {
+				t.Errorf("owner, member, named, link, moderator: got %q, want %q", got, want)
 			}
 		})
 	}

@@ -218,7 +218,7 @@ func (v *vault) drawn(
 	case 25:
 		return accessStream(id), access.Refused{Action: "GET /v1/media/{id}", Resource: string(id), Media: id, Code: "not_owner", Status: 403}
 	default:
-		what := rapid.SampledFrom([]string{"content", "download", "thumbnail"}).Draw(r, "what")
+		what := rapid.SampledFrom([]string{"content", "download", "thumbnail", "view"}).Draw(r, "what")
 		return accessStream(id), access.Served{Media: id, Version: 1, What: what, Via: access.ViaShare, Share: s, Bytes: int64(number)}
 	}
 }

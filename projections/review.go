@@ -42,6 +42,7 @@ type CaseRow struct {
 	Priority  int            `db:"priority"`
 	Closed    string         `db:"closed_code"`
 	OpenedAt  time.Time      `db:"opened_at"`
+	Opened    Position       `db:"opened_position"` // of the event that opened it
 	UpdatedAt time.Time      `db:"updated_at"`
 	ClosedAt  time.Time      `db:"closed_at"`
 	Revision  int64          `db:"revision"` // of the case's stream
@@ -122,7 +123,7 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 	switch e := e.(type) {
 	case moderation.Opened:
 		row.Media, row.Owner, row.Origin, row.Category = e.Media, e.Owner, string(e.Origin), e.Category
-		row.Status, row.OpenedAt = CaseOpen, rec.At
+		row.Status, row.OpenedAt, row.Opened = CaseOpen, rec.At, rec.Position
 		row = reported(row, ReportRow{Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, At: rec.At})
 	case moderation.Reported:
 		row = reported(row, ReportRow{Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, At: rec.At})

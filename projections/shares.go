@@ -98,8 +98,10 @@ func (sharesModel) Evolve(_ string, row ShareRow, rec eventstore.Recorded) (Shar
 		row.Revoked, row.RevokedBy, row.RevokedAt = true, e.By, rec.At
 		row.UpdatedAt, row.Revision = rec.At, int64(rec.Revision)
 	case access.Served:
-		row.Opens++
-		row.OpenedAt = rec.At
+		if access.Opens(e.What) {
+			row.Opens++
+			row.OpenedAt = rec.At
+		}
 	}
 	return row, row.Share != ""
 }

@@ -33,7 +33,7 @@ type UsageRow struct {
 	Refused       int   `db:"refused"`
 	UploadedBytes int64 `db:"uploaded_bytes"`
 	Shares        int   `db:"shares"` // granted
-	Opens         int   `db:"opens"`  // content, downloads and thumbnails served
+	Opens         int   `db:"opens"`  // requests for bytes that were served, downloads among them; thumbnails are not counted
 	Downloads     int   `db:"downloads"`
 	ServedBytes   int64 `db:"served_bytes"`
 }
@@ -115,9 +115,11 @@ func (usageModel) Evolve(key string, row UsageRow, rec eventstore.Recorded) (Usa
 	case share.Granted:
 		row.Shares++
 	case access.Served:
-		row.Opens++
+		if access.Opens(e.What) {
+			row.Opens++
+		}
 		row.ServedBytes += e.Bytes
-		if e.What == "download" {
+		if e.What == access.Download {
 			row.Downloads++
 		}
 	}

@@ -39,7 +39,7 @@ type UsageTotals struct {
 	Refused       int64 `json:"refused"`        // uploads refused
 	UploadedBytes int64 `json:"uploaded_bytes"` // accepted
 	Shares        int64 `json:"shares"`         // granted
-	Opens         int64 `json:"opens"`          // content, downloads and thumbnails served
+	Opens         int64 `json:"opens"`          // requests for content or a download that were served
 	Downloads     int64 `json:"downloads"`
 	ServedBytes   int64 `json:"served_bytes"`
 }
