@@ -131,8 +131,7 @@ func (c *Codec) Decode(ctx context.Context, raw Raw) (Recorded, error) {
 		Position: raw.Position, Stream: raw.Stream, Revision: raw.Revision, ID: raw.ID, Type: raw.Type, At: raw.At,
 		Size: len(raw.Data) + len(raw.Metadata),
 	}
-	o := opener{ctx: ctx, keys: c.keys}
-	if err := c.decode(&o, raw, &rec); err != nil {
+	if err := c.decode(newOpener(ctx, c.keys, 0), raw, &rec); err != nil {
 		return rec, fmt.Errorf("event %d (%s) of %s at position %d: %w", raw.Revision, raw.Type, raw.Stream, raw.Position, err)
 	}
 	return rec, nil
@@ -145,10 +144,10 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 	}
 	var stored storedMetadata
 	v := reflect.ValueOf(&stored).Elem()
-	if err := unmarshal(c.fast, raw.Metadata, v); err != nil {
+	if err := unmarshal(c.fast, &o.memory, raw.Metadata, v); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	if err := c.metadata.visit(v, o.open); err != nil {
+	if err := c.metadata.visit(v, o.visit); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	data, err := t.upcast(stored.Schema, raw.Data)
@@ -157,10 +156,10 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 	}
 	event, err := t.Decode(func(into any) error {
 		v := reflect.ValueOf(into).Elem()
-		if err := unmarshal(t.fast, data, v); err != nil {
+		if err := unmarshal(t.fast, &o.memory, data, v); err != nil {
 			return err
 		}
-		return t.plan.visit(v, o.open)
+		return t.plan.visit(v, o.visit)
 	})
 	if err != nil {
 		return err
@@ -169,27 +168,34 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 	return nil
 }
 
-// opener opens personal texts, and remembers that a key could not be asked for: that is no fault of the event.
+// opener opens personal texts, and remembers that a key could not be asked for: that is no fault of the event. One goroutine
+// uses it, for one call.
 type opener struct {
-	ctx   context.Context //nolint:containedctx // it lives for one call
-	keys  Keys
-	fault error
+	ctx    context.Context //nolint:containedctx // it lives for one call
+	keys   Keys
+	fault  error
+	visit  func(*domain.Personal) error
+	open   func(domain.UserID, []byte) ([]byte, bool, error)
+	memory memory
 }
 
-func (o *opener) open(text *domain.Personal) error {
-	opened, err := text.Open(func(subject domain.UserID, sealed []byte) ([]byte, bool, error) {
+func newOpener(ctx context.Context, keys Keys, block int) *opener {
+	o := &opener{ctx: ctx, keys: keys, memory: memory{size: block}}
+	o.open = func(subject domain.UserID, sealed []byte) ([]byte, bool, error) {
 		text, ok, err := o.keys.Open(o.ctx, subject, sealed)
-		err = keysFault(o.ctx, err)
-		if err != nil && !errors.Is(err, domain.ErrBroken) {
+		if err = keysFault(o.ctx, err); err != nil && !errors.Is(err, domain.ErrBroken) {
 			o.fault = err
 		}
 		return text, ok, err
-	})
-	if err != nil {
+	}
+	o.visit = func(text *domain.Personal) error {
+		opened, err := text.Open(o.open)
+		if err == nil {
+			*text = opened
+		}
 		return err
 	}
-	*text = opened
-	return nil
+	return o
 }
 
 // keysFault tells what is said about the text from keys that do not answer.
@@ -234,13 +240,13 @@ func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) ([]Recorded, error) {
 }
 
 func (c *Codec) decodeRange(ctx context.Context, raws []Raw, recs []Recorded) error {
-	o := opener{ctx: ctx, keys: c.keys}
+	o := newOpener(ctx, c.keys, 8<<10)
 	for i, raw := range raws {
 		recs[i] = Recorded{
 			Position: raw.Position, Stream: raw.Stream, Revision: raw.Revision, ID: raw.ID, Type: raw.Type, At: raw.At,
 			Size: len(raw.Data) + len(raw.Metadata),
 		}
-		if err := c.decode(&o, raw, &recs[i]); err != nil {
+		if err := c.decode(o, raw, &recs[i]); err != nil {
 			if o.fault != nil {
 				return o.fault
 			}
@@ -282,8 +288,8 @@ func canonical(from any) ([]byte, error) {
 	return value, nil
 }
 
-func unmarshal(fast fastDecoder, data []byte, into reflect.Value) error {
-	if fastUnmarshal(fast, data, into) {
+func unmarshal(fast fastDecoder, m *memory, data []byte, into reflect.Value) error {
+	if fastUnmarshal(fast, m, data, into) {
 		return nil
 	}
 	into.SetZero()

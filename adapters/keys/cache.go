@@ -14,7 +14,18 @@ type subjectKeys struct {
 	destroyed bool
 	current   int32     // 0: there is none
 	made      time.Time // when the current one was
-	keys      map[int32]cipher.AEAD
+	keys      map[int32]dataKey
+}
+
+// dataKey is one key of a subject, with what it binds ciphertexts to.
+type dataKey struct {
+	cipher.AEAD
+	bound []byte
+}
+
+func newDataKey(subject domain.UserID, number int32, key []byte) (dataKey, error) {
+	aead, err := newAEAD(key)
+	return dataKey{AEAD: aead, bound: bound("mediavault personal\x00", number, subject)}, err
 }
 
 // cache holds the keys of the subjects that were used lately, in two generations: what is used moves to the young one, and

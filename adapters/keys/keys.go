@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -134,8 +133,7 @@ func (r *Ring) Seal(ctx context.Context, subject domain.UserID, text []byte) ([]
 	sealed[0] = format
 	binary.BigEndian.PutUint32(sealed[numberAt:], uint32(k.current)) //nolint:gosec // numbers are counted from 1
 	rand.Read(sealed[nonceAt:])                                      //nolint:errcheck // it never fails
-	var buf [boundSize]byte
-	return aead.Seal(sealed, sealed[nonceAt:sealedAt], text, bound(buf[:0], personal, k.current, subject)), nil
+	return aead.Seal(sealed, sealed[nonceAt:sealedAt], text, aead.bound), nil
 }
 
 // Open decrypts; false when the subject was forgotten. What was not sealed so, for this subject, is domain.ErrBroken.
@@ -164,8 +162,7 @@ func (r *Ring) Open(ctx context.Context, subject domain.UserID, sealed []byte) (
 	if !ok {
 		return nil, false, fmt.Errorf("%w: there is no key %d of its subject", domain.ErrBroken, number)
 	}
-	var buf [boundSize]byte
-	text, err := aead.Open(nil, sealed[nonceAt:sealedAt], sealed[sealedAt:], bound(buf[:0], personal, number, subject))
+	text, err := aead.Open(nil, sealed[nonceAt:sealedAt], sealed[sealedAt:], aead.bound)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: it was changed, or is another subject's", domain.ErrBroken)
 	}
@@ -196,7 +193,7 @@ func (r *Ring) lookUp(ctx context.Context, subject domain.UserID) (*subjectKeys,
 
 func (r *Ring) unwrapAll(subject domain.UserID, now time.Time, rows pgx.Rows) (*subjectKeys, error) {
 	defer rows.Close()
-	k := &subjectKeys{loaded: now, keys: map[int32]cipher.AEAD{}}
+	k := &subjectKeys{loaded: now, keys: map[int32]dataKey{}}
 	for rows.Next() {
 		var (
 			number  int32
@@ -214,7 +211,7 @@ func (r *Ring) unwrapAll(subject domain.UserID, now time.Time, rows pgx.Rows) (*
 		if err != nil {
 			return nil, err
 		}
-		if k.keys[number], err = newAEAD(key); err != nil {
+		if k.keys[number], err = newDataKey(subject, number, key); err != nil {
 			return nil, err
 		}
 		k.current = number
@@ -255,7 +252,7 @@ func (r *Ring) make(ctx context.Context, subject domain.UserID) (*subjectKeys, e
 		rand.Read(key) //nolint:errcheck // it never fails
 		k.current++
 		k.made = now
-		if k.keys[k.current], err = newAEAD(key); err != nil {
+		if k.keys[k.current], err = newDataKey(subject, k.current, key); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO subject_keys (subject, number, master, wrapped, created_at) VALUES ($1, $2, $3, $4, $5)`,

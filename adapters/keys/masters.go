@@ -105,10 +105,9 @@ const format = 1
 
 // bound is what a ciphertext is bound to, so that it cannot be passed off as another's: what it is, the number of the key, and
 // the subject.
-func bound(buf []byte, what string, number int32, subject domain.UserID) []byte {
-	buf = append(buf, what...)
-	buf = binary.BigEndian.AppendUint32(buf, uint32(number)) //nolint:gosec // numbers are counted from 1
-	return append(buf, subject...)
+func bound(what string, number int32, subject domain.UserID) []byte {
+	b := binary.BigEndian.AppendUint32([]byte(what), uint32(number)) //nolint:gosec // numbers are counted from 1
+	return append(b, subject...)
 }
 
 func (m Masters) wrap(subject domain.UserID, number int32, key []byte) []byte {
@@ -116,7 +115,7 @@ func (m Masters) wrap(subject domain.UserID, number int32, key []byte) []byte {
 	wrapped := make([]byte, 1+aead.NonceSize(), 1+aead.NonceSize()+len(key)+aead.Overhead())
 	wrapped[0] = format
 	rand.Read(wrapped[1:]) //nolint:errcheck // it never fails
-	return aead.Seal(wrapped, wrapped[1:], key, bound(nil, "mediavault key\x00", number, subject))
+	return aead.Seal(wrapped, wrapped[1:], key, bound("mediavault key\x00", number, subject))
 }
 
 func (m Masters) unwrap(subject domain.UserID, number int32, master string, wrapped []byte) ([]byte, error) {
@@ -128,7 +127,7 @@ func (m Masters) unwrap(subject domain.UserID, number int32, master string, wrap
 		return nil, fmt.Errorf("%w: key %d of a subject is of an unknown format", domain.ErrBroken, number)
 	}
 	nonce, sealed := wrapped[1:1+aead.NonceSize()], wrapped[1+aead.NonceSize():]
-	key, err := aead.Open(nil, nonce, sealed, bound(nil, "mediavault key\x00", number, subject))
+	key, err := aead.Open(nil, nonce, sealed, bound("mediavault key\x00", number, subject))
 	if err != nil {
 		return nil, fmt.Errorf("%w: key %d of a subject is not what master key %s wrapped", domain.ErrBroken, number, master)
 	}
