@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-func sources(t *testing.T) []source {
-	t.Helper()
+func TestTheHouse(t *testing.T) {
+	t.Parallel()
 	all, err := load(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
@@ -15,29 +15,25 @@ func sources(t *testing.T) []source {
 	if len(all) < 20 {
 		t.Fatalf("only %d files were found", len(all))
 	}
-	return all
-}
-
-func TestImportsPointInward(t *testing.T) {
-	t.Parallel()
-	for _, s := range sources(t) {
-		for _, complaint := range imports(s) {
+	t.Run("imports point inward", func(t *testing.T) {
+		t.Parallel()
+		for _, s := range all {
+			for _, complaint := range imports(s) {
+				t.Error(complaint)
+			}
+		}
+	})
+	t.Run("style that a machine can see", func(t *testing.T) {
+		t.Parallel()
+		for _, s := range all {
+			for _, complaint := range style(s) {
+				t.Error(complaint)
+			}
+		}
+		for _, complaint := range undocumented(all) {
 			t.Error(complaint)
 		}
-	}
-}
-
-func TestStyleThatAMachineCanSee(t *testing.T) {
-	t.Parallel()
-	all := sources(t)
-	for _, s := range all {
-		for _, complaint := range style(s) {
-			t.Error(complaint)
-		}
-	}
-	for _, complaint := range undocumented(all) {
-		t.Error(complaint)
-	}
+	})
 }
 
 func TestEachRuleFires(t *testing.T) {
