@@ -101,7 +101,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 			v = startVault(t, dir)
 			alice = v.as("alice", "user")
 		}
+		began := time.Now()
 		check(t, v, j)
+		t.Logf("round %d: %d acknowledged writes, checked in %v", round, len(j.all()), time.Since(began).Round(time.Millisecond))
 	}
 	t.Logf("%d rounds, %d acknowledged writes", *rounds, len(j.all()))
 }

@@ -126,18 +126,20 @@ func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// Until asks again until done says so or ctx ends; what the vault does by itself takes a moment.
+// Until asks again until done says so or ctx ends; what the vault does by itself takes a moment. An answer that says "not now"
+// (503) is asked again, too.
 func (c *Client) Until(ctx context.Context, path string, out any, done func() bool) error {
 	for {
-		if err := c.Do(ctx, http.MethodGet, path, nil, out); err != nil {
+		err := c.Do(ctx, http.MethodGet, path, nil, out)
+		if err != nil && !Refused(err, http.StatusServiceUnavailable) {
 			return err
 		}
-		if done() {
+		if err == nil && done() {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not come to what was waited for: %w", path, ctx.Err())
+			return errors.Join(fmt.Errorf("%s did not come to what was waited for: %w", path, ctx.Err()), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
