@@ -138,7 +138,7 @@ func (l *Library) count(ctx context.Context, q *mediaQuestion, branches []string
 	for i, b := range branches {
 		parts[i] = "(select 1 from library m where " + q.where(b) + limit + ")"
 	}
-	return Value[int64](ctx, l.view, "select count(*) from ("+strings.Join(parts, " union all ")+limit+") as found", q.args)
+	return Value[int64](ctx, l.view, "select count(*) from (select 1 from ("+strings.Join(parts, " union all ")+") as each_found"+limit+") as found", q.args)
 }
 
 func (l *Library) fill(ctx context.Context, page *MediaPage, q *mediaQuestion, branches []string, query MediaQuery, order mediaOrder, after, bound string) error {
@@ -152,13 +152,8 @@ func (l *Library) fill(ctx context.Context, page *MediaPage, q *mediaQuestion, b
 	for i, b := range branches {
 		parts[i] = "(select " + l.view.Columns("m") + " from library m where " + q.where(b) + after + " order by " + order.by("m.") + " limit " + need + ")"
 	}
-	sql := strings.Join(parts, " union all ")
-	if len(parts) > 1 {
-		sql = "select * from (" + sql + ") m order by " + order.by("m.") + " limit " + need
-	}
-	if offset > 0 {
-		sql = "select * from (" + sql + ") m order by " + order.by("m.") + " offset " + strconv.Itoa(offset)
-	}
+	sql := "select * from (" + strings.Join(parts, " union all ") + ") m order by " + order.by("m.") + " limit " +
+		strconv.Itoa(query.Page.Size+1) + " offset " + strconv.Itoa(offset)
 	found, err := l.view.Query(ctx, sql, q.args)
 	if err != nil {
 		return err
