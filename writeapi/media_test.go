@@ -70,7 +70,11 @@ func TestAnUploadBecomesAnItem(t *testing.T) {
 
 func TestAnItemsLifeOverHTTP(t *testing.T) {
 	t.Parallel()
-	v := newVault(t, nil)
+	itemsLife(t, newVault(t, nil))
+}
+
+func itemsLife(t *testing.T, v *vault) {
+	t.Helper()
 	id := v.upload("alice", "one")
 	path := "/v1/media/" + id
 	described := v.want(v.do("alice", "PATCH", path, `{"title":"New","description":"D","tags":["b","a"]}`, "If-Match", `"0"`, "Vault-Reason", "UTF-8''%C3%BCber"), 200, "")
@@ -142,7 +146,11 @@ func TestManyUploadAtOnce(t *testing.T) {
 
 func TestASignedUploadGoesStraightToStorage(t *testing.T) {
 	t.Parallel()
-	v := newVault(t, nil)
+	signedUpload(t, newVault(t, nil))
+}
+
+func signedUpload(t *testing.T, v *vault) {
+	t.Helper()
 	png := picture("signed")
 	ask := fmt.Sprintf(`{"filename":"s.png","content_type":"image/png","size":%d,"sha256":%q,"title":"Signed"}`, len(png), sumOf(string(png)))
 	ticket := v.want(v.do("alice", "POST", "/v1/uploads", ask), 201, "")
@@ -168,8 +176,5 @@ func TestASignedUploadGoesStraightToStorage(t *testing.T) {
 	}
 	if again := v.want(v.do("alice", "POST", complete, strings.NewReader("")), 202, ""); string(again.raw) != string(done.raw) {
 		t.Errorf("got %s and then %s", done.raw, again.raw)
-	}
-	if v.objects() != 1 {
-		t.Errorf("%d objects", v.objects())
 	}
 }

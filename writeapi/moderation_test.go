@@ -4,7 +4,11 @@ import "testing"
 
 func TestACasesLifeOverHTTP(t *testing.T) {
 	t.Parallel()
-	v := newVault(t, nil)
+	casesLife(t, newVault(t, nil))
+}
+
+func casesLife(t *testing.T, v *vault) {
+	t.Helper()
 	item := v.upload("alice", "doubtful")
 	share := v.want(v.do("alice", "POST", "/v1/shares", `{"media_id":"`+item+`","with":{"user":"bob"}}`), 201, "").id()
 	first := v.want(v.do("bob", "POST", "/v1/media/"+item+"/reports", `{"category":"privacy","note":"Me!","share_id":"`+share+`"}`), 201, "")

@@ -14,6 +14,22 @@ func TestOpenAPIIsTheTableOfRoutes(t *testing.T) {
 	apitest.Load(t, OpenAPI).MatchesRoutes(t, (&Server{}).Table())
 }
 
+func TestEveryOperationAnswersAsDescribed(t *testing.T) {
+	t.Parallel()
+	v := newVault(t, nil)
+	itemsLife(t, v)
+	sharesLife(t, v)
+	casesLife(t, v)
+	objects := v.objects()
+	signedUpload(t, v)
+	if n := v.objects() - objects; n != 1 {
+		t.Errorf("%d objects of one signed upload", n)
+	}
+	if unseen := v.spec.Unseen(); len(unseen) > 0 {
+		t.Errorf("no good answer was seen of %v", unseen)
+	}
+}
+
 func TestEveryRouteOpensToItsRolesAlone(t *testing.T) {
 	t.Parallel()
 	v := newVault(t, nil)

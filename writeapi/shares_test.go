@@ -8,7 +8,11 @@ import (
 
 func TestASharesLifeOverHTTP(t *testing.T) {
 	t.Parallel()
-	v := newVault(t, nil)
+	sharesLife(t, newVault(t, nil))
+}
+
+func sharesLife(t *testing.T, v *vault) {
+	t.Helper()
 	item := v.upload("alice", "shared")
 	grant := func(rest string) reply {
 		return v.do("alice", "POST", "/v1/shares", `{"media_id":"`+item+`",`+rest+`}`)

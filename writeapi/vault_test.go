@@ -45,14 +45,15 @@ const bucket = "vault"
 
 // vault is the write API over real HTTP, with real tokens, commands and S3, and an event log in memory.
 type vault struct {
-	t      testing.TB
-	url    string
-	client *http.Client // holds every answer against openapi.yaml
-	spec   *apitest.Spec
-	server *Server
-	store  *eventstore.Store
-	s3     *minio.Client
-	issuer *auth.Issuer
+	t       testing.TB
+	url     string
+	handler http.Handler
+	client  *http.Client // holds every answer against openapi.yaml
+	spec    *apitest.Spec
+	server  *Server
+	store   *eventstore.Store
+	s3      *minio.Client
+	issuer  *auth.Issuer
 
 	mu     sync.Mutex // guards tokens
 	tokens map[string]string
@@ -111,7 +112,8 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	}
 	router := web.NewRouter()
 	v.server.Routes(router)
-	serving := httptest.NewServer(edge.Serve(router))
+	v.handler = edge.Serve(router)
+	serving := httptest.NewServer(v.handler)
 	t.Cleanup(serving.Close)
 	v.url = serving.URL
 	return v
