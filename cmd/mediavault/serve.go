@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -132,10 +131,38 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 	}
 	a.health(router)
 	router.Handle("/metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	if err := describe(router, p); err != nil {
+		return nil, nil, err
+	}
 	if more != nil {
 		more(router)
 	}
 	return edge, edge.Serve(router), nil
+}
+
+// describe registers the description of the parts that are served, and the page that shows it.
+func describe(router *mux.Router, p parts) error {
+	var sources [][]byte
+	if p["write"] {
+		sources = append(sources, writeapi.OpenAPI)
+	}
+	if p["read"] {
+		sources = append(sources, readapi.OpenAPI())
+	}
+	doc, err := web.MergeOpenAPI("Media Vault", sources...)
+	if err != nil {
+		return err
+	}
+	page, err := web.Docs("/docs", "Media Vault", "/openapi.json")
+	if err != nil {
+		return err
+	}
+	router.HandleFunc("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(doc)
+	}).Methods(http.MethodGet)
+	router.PathPrefix("/docs").Handler(page).Methods(http.MethodGet)
+	return nil
 }
 
 func limitsOf(cfg config.Config) web.Limits {
@@ -153,10 +180,7 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
+	server := web.NewServer(handler, a.log)
 	// The parts behind the requests outlive the requests: they end when the drain is over.
 	behind, endBehind := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBehind()
