@@ -107,7 +107,7 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 	edge, err := web.New(web.Options{
 		Log: a.log, Identify: a.verifier.Identify, Refused: record, Metrics: a.registry,
 		Faults:         []func(error) (*domain.Refusal, bool){neighbourFault},
-		TrustedProxies: cfg.TrustedProxies, Origins: cfg.CORSOrigins, Limits: limitsOf(cfg),
+		TrustedProxies: cfg.TrustedProxies, AdminNetworks: cfg.AdminNetworks, Origins: cfg.CORSOrigins, Limits: limitsOf(cfg),
 		Timeout: cfg.RequestTimeout, Idle: cfg.IdleTimeout,
 		Exempt: []string{"/healthz", "/readyz", "/health", "/health/", "/metrics", "/openapi.json", "/docs", "/docs/", "/.well-known/"},
 	})
