@@ -61,7 +61,7 @@ func (a *Access) Check(ctx context.Context, env Envelope, s Serving) (Delivery, 
 	}
 	state := access.State{}
 	if cmd.MaxOpens > 0 {
-		f, err := fold(ctx, a.vault.Store, openings(cmd.Share), access.Evolve, nil)
+		f, err := fold(ctx, a.vault, openings(cmd.Share), access.Evolve, nil)
 		if err != nil {
 			return Delivery{}, err
 		}

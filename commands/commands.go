@@ -65,6 +65,8 @@ type Vault struct {
 	Index ShareIndex
 	// Passwords hashes and compares the passwords of links; one for all commands, because it bounds what they cost together.
 	Passwords *Passwords
+
+	states *states
 }
 
 // ShareIndex finds shares; a read model implements it.
@@ -75,7 +77,7 @@ type ShareIndex interface {
 
 // NewVault is a vault with the system's clock, random ids, the policy, and no index.
 func NewVault(store *eventstore.Store, policy media.Policy) *Vault {
-	return &Vault{Store: store, Now: time.Now, NewID: newID, Policy: policy, Passwords: NewPasswords(time.Now)}
+	return &Vault{Store: store, Now: time.Now, NewID: newID, Policy: policy, Passwords: NewPasswords(time.Now), states: newStates()}
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -178,11 +180,21 @@ type outcome[S any, E domain.Event] struct {
 	state S
 }
 
-// fold reads a stream. With a meta it looks for the events of that command on the way.
-func fold[S any, E domain.Event](ctx context.Context, store *eventstore.Store, stream eventstore.Stream, evolve func(S, E) S, meta *eventstore.Metadata) (folded[S, E], error) {
+// fold reads a stream. With a meta it looks for the events of that command on the way, if they can be there: only a command
+// with an idempotency key can have left its mark before.
+func fold[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstore.Stream, evolve func(S, E) S, meta *eventstore.Metadata) (folded[S, E], error) {
 	f := folded[S, E]{revision: -1}
+	now := v.Now()
+	keep := keptState{until: now.Add(statesFor)}
+	if meta == nil || meta.Fingerprint == "" {
+		if k, ok := v.states.get(stream, now); ok {
+			if state, ok := k.state.(S); ok {
+				f.state, f.revision, f.position, f.at, keep.until = state, k.revision, k.position, k.at, k.until
+			}
+		}
+	}
 	found := 0
-	for rec, err := range store.Stream(ctx, stream, 0) {
+	for rec, err := range v.Store.Stream(ctx, stream, f.revision+1) {
 		if err != nil {
 			return folded[S, E]{}, fmt.Errorf("read %s: %w", stream, err)
 		}
@@ -198,6 +210,10 @@ func fold[S any, E domain.Event](ctx context.Context, store *eventstore.Store, s
 			f.same = rec.Metadata.Fingerprint == meta.Fingerprint
 			f.said = append(f.said, event)
 		}
+	}
+	if f.revision >= 0 {
+		keep.state, keep.revision, keep.position, keep.at = f.state, f.revision, f.position, f.at
+		v.states.put(stream, keep)
 	}
 	return f, nil
 }
@@ -235,7 +251,7 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 		if err := pause(ctx, attempt); err != nil {
 			return none, err
 		}
-		f, err := fold(ctx, v.Store, stream, evolve, &meta)
+		f, err := fold(ctx, v, stream, evolve, &meta)
 		if err != nil {
 			return none, err
 		}

@@ -22,17 +22,17 @@ func caseStream(id domain.CaseID) eventstore.Stream {
 }
 
 func (v *Vault) mediaState(ctx context.Context, id domain.MediaID) (media.State, error) {
-	f, err := fold(ctx, v.Store, mediaStream(id), media.Evolve, nil)
+	f, err := fold(ctx, v, mediaStream(id), media.Evolve, nil)
 	return f.state, err
 }
 
 func (v *Vault) shareState(ctx context.Context, id domain.ShareID) (share.State, error) {
-	f, err := fold(ctx, v.Store, shareStream(id), share.Evolve, nil)
+	f, err := fold(ctx, v, shareStream(id), share.Evolve, nil)
 	return f.state, err
 }
 
 func (v *Vault) caseState(ctx context.Context, id domain.CaseID) (moderation.State, error) {
-	f, err := fold(ctx, v.Store, caseStream(id), moderation.Evolve, nil)
+	f, err := fold(ctx, v, caseStream(id), moderation.Evolve, nil)
 	return f.state, err
 }
 

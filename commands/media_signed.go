@@ -117,7 +117,7 @@ type Part struct {
 // that is accepted. Without parts, those are taken that storage has. Asking again answers the same.
 func (m *Media) CompleteUpload(ctx context.Context, env Envelope, id domain.MediaID, parts []Part) (UploadReceipt, error) {
 	op := operation{name: "media.complete_upload", thing: string(id)}
-	now, err := fold(ctx, m.vault.Store, mediaStream(id), media.Evolve, nil)
+	now, err := fold(ctx, m.vault, mediaStream(id), media.Evolve, nil)
 	if err != nil {
 		return UploadReceipt{}, err
 	}

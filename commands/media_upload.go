@@ -138,7 +138,7 @@ func (m *Media) repeated(ctx context.Context, env Envelope, op operation, id dom
 	if err != nil {
 		return UploadReceipt{}, false, err
 	}
-	f, err := fold(ctx, m.vault.Store, mediaStream(id), media.Evolve, &meta)
+	f, err := fold(ctx, m.vault, mediaStream(id), media.Evolve, &meta)
 	if err != nil {
 		return UploadReceipt{}, false, err
 	}

@@ -15,7 +15,7 @@ func (m *Media) AddVersion(ctx context.Context, env Envelope, id domain.MediaID,
 	if receipt, done, err := m.repeated(ctx, env, op, id, body); done || err != nil {
 		return receipt, err
 	}
-	before, err := fold(ctx, m.vault.Store, mediaStream(id), media.Evolve, nil)
+	before, err := fold(ctx, m.vault, mediaStream(id), media.Evolve, nil)
 	if err != nil {
 		return UploadReceipt{}, err
 	}

@@ -91,7 +91,7 @@ func (m *Moderation) before(ctx context.Context, env Envelope, op operation, ite
 		return Receipt{}, false, err
 	}
 	for generation := 1; ; generation++ {
-		f, err := fold(ctx, m.vault.Store, caseStream(caseID(item, generation)), moderation.Evolve, &meta)
+		f, err := fold(ctx, m.vault, caseStream(caseID(item, generation)), moderation.Evolve, &meta)
 		if err != nil || !f.state.Known() {
 			return Receipt{}, false, err
 		}

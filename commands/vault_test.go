@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
 	"github.com/mediavault-io/mediavault/adapters/blobs"
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
@@ -32,11 +35,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+const bucket = "vault"
+
 // vault is a whole write side: a log in memory, a real S3, and every command.
 type vault struct {
 	t          *testing.T
 	store      *eventstore.Store
 	blobs      *blobs.S3
+	s3         *minio.Client
 	shared     *commands.Vault
 	media      *commands.Media
 	shares     *commands.Shares
@@ -59,7 +65,12 @@ func newVault(t *testing.T, withS3 bool) *vault {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if v.blobs, err = blobs.Open(ctx, blobs.Config{
-			Endpoint: s.Endpoint(), AccessKey: s.AccessKey(), SecretKey: s.SecretKey(), Bucket: "vault",
+			Endpoint: s.Endpoint(), AccessKey: s.AccessKey(), SecretKey: s.SecretKey(), Bucket: bucket,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if v.s3, err = minio.New(s.Endpoint(), &minio.Options{
+			Creds: credentials.NewStaticV4(s.AccessKey(), s.SecretKey(), ""), Region: s.Region(),
 		}); err != nil {
 			t.Fatal(err)
 		}
