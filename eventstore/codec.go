@@ -39,13 +39,15 @@ type Codec struct {
 	keys     Keys
 	types    map[string]*eventType
 	metadata *plan
-	fast     fastDecoder // of metadata
+	decoder  fastDecoder // of metadata
+	encoder  fastEncoder // of metadata
 }
 
 type eventType struct {
 	domain.Type
 	plan      *plan
-	fast      fastDecoder // nil: only the general one
+	decoder   fastDecoder // nil: only the general one
+	encoder   fastEncoder // likewise
 	upcasters []upcaster  // entry i leads from schema i+1
 }
 
@@ -58,7 +60,8 @@ type storedMetadata struct {
 // NewCodec makes a codec that knows the types, in the stored shapes that upcasters lead up to. Each type's upcasters are
 // given in the order of their shapes.
 func NewCodec(keys Keys, types []domain.Type, upcasters ...Upcaster) (*Codec, error) {
-	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types)), fast: fastOf(reflect.TypeFor[storedMetadata]())}
+	meta := reflect.TypeFor[storedMetadata]()
+	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types)), decoder: fastOf(meta), encoder: fastEncoderOf(meta)}
 	for _, t := range types {
 		if _, twice := c.types[t.Name]; twice || t.Name == "" || t.Go.Kind() != reflect.Struct {
 			return nil, fmt.Errorf("event type %q (%s): needs a name of its own, and to be a struct", t.Name, t.Go)
@@ -67,10 +70,10 @@ func NewCodec(keys Keys, types []domain.Type, upcasters ...Upcaster) (*Codec, er
 		if err != nil {
 			return nil, err
 		}
-		c.types[t.Name] = &eventType{Type: t, plan: p, fast: fastOf(t.Go)}
+		c.types[t.Name] = &eventType{Type: t, plan: p, decoder: fastOf(t.Go), encoder: fastEncoderOf(t.Go)}
 	}
 	var err error
-	if c.metadata, err = planOf(reflect.TypeFor[storedMetadata](), "metadata", 0); err != nil {
+	if c.metadata, err = planOf(meta, "metadata", 0); err != nil {
 		return nil, err
 	}
 	return c, arrange(c.types, upcasters)
@@ -96,7 +99,7 @@ func (c *Codec) Encode(ctx context.Context, meta Metadata, events ...domain.Even
 		if err := c.seal(ctx, t.plan, v); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		data, err := canonical(v.Addr().Interface())
+		data, err := canonical(t.encoder, v)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -105,7 +108,7 @@ func (c *Codec) Encode(ctx context.Context, meta Metadata, events ...domain.Even
 			if stored.Schema = 0; schema > 1 {
 				stored.Schema = schema
 			}
-			if encoded[schema], err = canonical(&stored); err != nil {
+			if encoded[schema], err = canonical(c.encoder, reflect.ValueOf(&stored).Elem()); err != nil {
 				return nil, fmt.Errorf("metadata: %w", err)
 			}
 		}
@@ -144,7 +147,7 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 	}
 	var stored storedMetadata
 	v := reflect.ValueOf(&stored).Elem()
-	if err := unmarshal(c.fast, &o.memory, raw.Metadata, v); err != nil {
+	if err := unmarshal(c.decoder, &o.memory, raw.Metadata, v); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	if err := c.metadata.visit(v, o.visit); err != nil {
@@ -156,7 +159,7 @@ func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
 	}
 	event, err := t.Decode(func(into any) error {
 		v := reflect.ValueOf(into).Elem()
-		if err := unmarshal(t.fast, &o.memory, data, v); err != nil {
+		if err := unmarshal(t.decoder, &o.memory, data, v); err != nil {
 			return err
 		}
 		return t.plan.visit(v, o.visit)
@@ -276,8 +279,13 @@ var (
 	}
 )
 
-func canonical(from any) ([]byte, error) {
-	data, err := json.Marshal(from, jsonOptions)
+func canonical(fast fastEncoder, from reflect.Value) ([]byte, error) {
+	if fast != nil {
+		if data, ok := fast(make([]byte, 0, 512), from); ok {
+			return data, nil
+		}
+	}
+	data, err := json.Marshal(from.Addr().Interface(), jsonOptions)
 	if err != nil {
 		return nil, err
 	}

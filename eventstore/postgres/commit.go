@@ -25,7 +25,18 @@ type committer struct {
 	conn *pgx.Conn // nil: not connected
 	next *request  // taken from the queue, but too large for the batch before
 	copy copyBuffer
+
+	expected int           // appends that the next batch will have if those answered come again
+	linger   time.Duration // how long to wait for them
 }
+
+// Callers that append one thing after the other would otherwise fall into two halves, one waiting while the other is being
+// committed, and each commit would serve only half of them. So the next batch is held open for those who were just answered,
+// for a part of the time that a commit takes.
+const (
+	lingerPart = 4
+	lingerMost = time.Millisecond
+)
 
 func (c *committer) run() {
 	defer close(c.log.stopped)
@@ -36,7 +47,11 @@ func (c *committer) run() {
 		if len(batch) == 0 {
 			return
 		}
-		if err := c.commit(batch); err != nil {
+		start := time.Now()
+		err := c.commit(batch)
+		c.expected = len(batch) + len(c.log.queue)
+		c.linger = min(time.Since(start)/lingerPart, lingerMost)
+		if err != nil {
 			for _, r := range batch {
 				r.err = err
 				close(r.done)
@@ -79,16 +94,26 @@ func (c *committer) gather(batch []*request) []*request {
 			return nil
 		}
 	}
-	for {
+	full := false
+	for !full && len(c.log.queue) > 0 {
+		full = !take(<-c.log.queue)
+	}
+	if full || len(batch) >= c.expected {
+		return batch
+	}
+	patience := time.NewTimer(c.linger)
+	defer patience.Stop()
+	for !full && len(batch) < c.expected {
 		select {
 		case r := <-c.log.queue:
-			if !take(r) {
-				return batch
-			}
-		default:
+			full = !take(r)
+		case <-patience.C:
+			return batch
+		case <-c.log.closing:
 			return batch
 		}
 	}
+	return batch
 }
 
 // refuse answers err to all that wait: the database was given its time, and does not get it again from each of them.
