@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -153,21 +152,20 @@ func (h *History) Events(
 	if err != nil {
 		return HistoryPage{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	page := HistoryPage{Items: []HistoryEvent{}, Through: max(after, end)}
-	for rec, err := range h.store.ReadAll(ctx, eventstore.Read{After: after, Filter: filter, Limit: limit + 1}) {
-		if err != nil {
-			return HistoryPage{}, fmt.Errorf("read events: %w", err)
-		}
-		if rec.Position > end {
-			break
-		}
-		if len(page.Items) == limit {
-			page.More = true
-			page.Through = page.Items[limit-1].Position
-			break
-		}
+	recs, err := h.readAll(ctx, after, end, filter, limit+1)
+	if err != nil {
+		return HistoryPage{}, err
+	}
+	return h.page(recs, limit, max(after, end), s)
+}
+
+// page renders what was read for a page of limit events; one more than that means that there is more.
+func (h *History) page(recs []eventstore.Recorded, limit int, through eventstore.Position, s sight) (HistoryPage, error) {
+	page := HistoryPage{Items: make([]HistoryEvent, 0, min(limit, len(recs))), Through: through}
+	if len(recs) > limit {
+		recs, page.More, page.Through = recs[:limit], true, recs[limit-1].Position
+	}
+	for _, rec := range recs {
 		e, err := h.renderer.event(rec, s)
 		if err != nil {
 			return HistoryPage{}, err
@@ -259,39 +257,5 @@ func (h *History) Stream(
 	if len(recs) == 0 && from == 0 {
 		return HistoryPage{}, ErrHidden
 	}
-	page := HistoryPage{Items: []HistoryEvent{}, Through: end}
-	if len(recs) > limit {
-		recs, page.More, page.Through = recs[:limit], true, recs[limit-1].Position
-	}
-	for _, rec := range recs {
-		e, err := h.renderer.event(rec, s)
-		if err != nil {
-			return HistoryPage{}, err
-		}
-		page.Items = append(page.Items, e)
-	}
-	return page, nil
-}
-
-// read answers up to n events of a stream, from a revision on, behind one position and up to another.
-func (h *History) read(
-	ctx context.Context, stream eventstore.Stream, from eventstore.Revision, after, end eventstore.Position, n int,
-) ([]eventstore.Recorded, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	var recs []eventstore.Recorded
-	for rec, err := range h.store.Stream(ctx, stream, from) {
-		switch {
-		case errors.Is(err, context.DeadlineExceeded) && len(recs) > 0:
-			return nil, fmt.Errorf("read %s: %w", stream, err)
-		case err != nil:
-			return nil, fmt.Errorf("read %s: %w", stream, err)
-		case rec.Position <= after:
-			continue
-		case rec.Position > end || len(recs) == n:
-			return recs, nil
-		}
-		recs = append(recs, rec)
-	}
-	return recs, nil
+	return h.page(recs, limit, end, s)
 }

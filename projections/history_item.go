@@ -75,7 +75,13 @@ func (h *History) merged(ctx context.Context, id domain.MediaID, after eventstor
 	}
 	var all []eventstore.Recorded
 	for _, stream := range streams {
-		recs, err := h.read(ctx, stream, 0, after, end, n)
+		from := eventstore.Revision(0)
+		if stream.Category() == access.Category { // the only ones that grow long
+			if from, err = h.begin(ctx, id, stream, after); err != nil {
+				return nil, err
+			}
+		}
+		recs, err := h.read(ctx, stream, from, after, end, n)
 		if err != nil {
 			return nil, err
 		}

@@ -447,3 +447,37 @@ func TestForgottenPeopleAreShownAsForgotten(t *testing.T) {
 		t.Errorf("the entry is %s %s %q", e.Data, e.Summary, e.Why)
 	}
 }
+
+func TestAnEventThatCannotBeReadHidesNoOther(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	ctx := t.Context()
+	stream := mediaStream(s.item)
+	receipt, err := s.log.Append(ctx, stream, eventstore.Any, eventstore.Entry{ID: uuid.New(), Type: "media.dreamt", Data: []byte("{}"), Metadata: []byte("{}")})
+	must(t, err)
+	last := s.by(alice, stream, media.Deleted{By: alice.ID})
+	s.settle()
+	check := func(what string, events []HistoryEvent) {
+		t.Helper()
+		if len(events) < 2 {
+			t.Fatalf("%s has %d events", what, len(events))
+		}
+		dreamt, end := events[len(events)-2], events[len(events)-1]
+		if dreamt.Position != receipt.Position || !dreamt.Undecodable || string(dreamt.Data) != "null" || end.Position != last || end.Undecodable {
+			t.Errorf("%s ends with %+v, %+v", what, dreamt, end)
+		}
+	}
+	page, err := s.history.Stream(ctx, auditor, string(stream), 0, 100, Moment{})
+	must(t, err)
+	check("the stream", page.Items)
+	page, err = s.history.Events(ctx, auditor, 0, HistoryFilter{}, 1000, Moment{})
+	must(t, err)
+	check("the log", page.Items)
+	list, err := s.history.Item(ctx, auditor, s.item, Paging{Size: 100}, Moment{})
+	must(t, err)
+	var events []HistoryEvent
+	for _, e := range list.Items {
+		events = append(events, e.HistoryEvent)
+	}
+	check("the item's history", events)
+}
