@@ -146,7 +146,11 @@ func openApp(ctx context.Context, cfg config.Config, log *slog.Logger, migrate b
 	a := &app{history: h, registry: prometheus.NewRegistry()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.metrics = newMetrics(a.registry, h.raw)
-	if err := a.build(ctx); err != nil {
+	err = a.build(ctx)
+	if err == nil && migrate {
+		err = a.models.engine.Prepare(ctx)
+	}
+	if err != nil {
 		h.close()
 		return nil, err
 	}

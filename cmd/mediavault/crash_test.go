@@ -32,6 +32,13 @@ type journal struct {
 	mu    sync.Mutex // guards all below
 	acks  []acked
 	media []string // acknowledged uploads
+	bad   []error  // answers with status 500: a lost neighbour is a 503
+}
+
+func (j *journal) fault(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.bad = append(j.bad, err)
 }
 
 func (j *journal) add(a acked) {
@@ -110,30 +117,35 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 
 // writeAtRandom uploads, describes and shares until ctx ends, and writes down what was acknowledged.
 func writeAtRandom(ctx context.Context, c *demo.Client, j *journal, rnd *rand.Rand) {
-	mine := *c // a position of its own
 	for ctx.Err() == nil {
-		id, some := j.any(rnd)
-		if !some || rnd.IntN(3) == 0 {
-			file := pdf(rnd)
-			sum := sha256.Sum256(file)
-			if w, err := mine.Upload(ctx, "/v1/media", "paper.pdf", "application/pdf", file, nil); err == nil {
-				j.add(acked{Written: w, sha256: hex.EncodeToString(sum[:])})
-			}
-			continue
-		}
-		if rnd.IntN(4) == 0 {
-			w, err := mine.Write(ctx, http.MethodPost, "/v1/shares", map[string]any{
-				"media_id": id, "with": map[string]any{"user": fmt.Sprintf("friend-%d", rnd.IntN(5))}, "permissions": []string{"view"},
-			})
-			if err == nil {
-				j.add(acked{Written: w})
-			}
-			continue
-		}
-		title := fmt.Sprintf("title %d", rnd.Uint64())
-		if w, err := mine.Write(ctx, http.MethodPatch, "/v1/media/"+id, map[string]any{"title": title}); err == nil {
-			j.add(acked{Written: w, title: title})
-		}
+		writeOnce(ctx, c, j, rnd)
+	}
+}
+
+func writeOnce(ctx context.Context, c *demo.Client, j *journal, rnd *rand.Rand) {
+	mine := *c // a position of its own
+	id, some := j.any(rnd)
+	var a acked
+	var err error
+	switch kind := rnd.IntN(12); {
+	case !some || kind < 4:
+		file := pdf(rnd)
+		sum := sha256.Sum256(file)
+		a.sha256 = hex.EncodeToString(sum[:])
+		a.Written, err = mine.Upload(ctx, "/v1/media", "paper.pdf", "application/pdf", file, nil)
+	case kind < 6:
+		a.Written, err = mine.Write(ctx, http.MethodPost, "/v1/shares", map[string]any{
+			"media_id": id, "with": map[string]any{"user": fmt.Sprintf("friend-%d", rnd.IntN(5))}, "permissions": []string{"view"},
+		})
+	default:
+		a.title = fmt.Sprintf("title %d", rnd.Uint64())
+		a.Written, err = mine.Write(ctx, http.MethodPatch, "/v1/media/"+id, map[string]any{"title": a.title})
+	}
+	if err == nil {
+		j.add(a)
+	}
+	if demo.Refused(err, http.StatusInternalServerError) {
+		j.fault(err)
 	}
 }
 
@@ -173,6 +185,9 @@ type storedEvent struct {
 // with their hash, projections equal to a replay.
 func check(t *testing.T, v *vault, j *journal) {
 	t.Helper()
+	for _, err := range j.bad {
+		t.Errorf("a fault was answered: %v\n%s", err, v.log)
+	}
 	auditor := v.as("audrey", "auditor")
 	events := everything(t, auditor)
 	for i, e := range events {

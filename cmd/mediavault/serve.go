@@ -53,6 +53,7 @@ func serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		fmt.Fprintln(cmd.OutOrStdout(), "Media Vault is at", url)
 		log.Info("serving", "url", url, "parts", args, "version", version())
 		return a.serve(cmd.Context(), p, listener, nil)
 	}

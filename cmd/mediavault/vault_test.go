@@ -64,10 +64,15 @@ func startVault(t *testing.T, dir string, args ...string) *vault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &vault{t: t, dir: dir, log: &syncBuffer{}, done: make(chan struct{})}
-	v.cmd = exec.Command(path, append([]string{"dev", "--data", dir, "--addr", "127.0.0.1:0"}, args...)...)
+	return startCommand(t, dir, exec.Command(path, append([]string{"dev", "--data", dir, "--addr", "127.0.0.1:0"}, args...)...))
+}
+
+// startCommand runs a command that serves, and returns when it says where.
+func startCommand(t *testing.T, dir string, cmd *exec.Cmd) *vault {
+	t.Helper()
+	v := &vault{t: t, dir: dir, cmd: cmd, log: &syncBuffer{}, done: make(chan struct{})}
 	v.cmd.Stderr = v.log
-	out, err := v.cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}

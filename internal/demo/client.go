@@ -22,8 +22,6 @@ type Client struct {
 	HTTP  *http.Client
 	// After is the last position that this client wrote; its reads wait for it.
 	After int64
-	// Seen is the position that the last answer included.
-	Seen int64
 }
 
 // Written is the answer to a write.
@@ -169,11 +167,8 @@ func (c *Client) send(ctx context.Context, method, path string, header http.Head
 	if err != nil {
 		return nil, err
 	}
-	if at, err := strconv.ParseInt(resp.Header.Get("Vault-Position"), 10, 64); err == nil {
-		c.Seen = at
-		if method != http.MethodGet {
-			c.After = max(c.After, at)
-		}
+	if at, err := strconv.ParseInt(resp.Header.Get("Vault-Position"), 10, 64); err == nil && method != http.MethodGet {
+		c.After = max(c.After, at)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		defer resp.Body.Close()

@@ -62,10 +62,11 @@ func Pictures() []Picture {
 }
 
 type item struct {
-	ID      string `json:"id"`
-	Title   string `json:"title"`
-	Status  string `json:"status"`
-	Version int    `json:"version"`
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Status   string `json:"status"`
+	Version  int    `json:"version"`
+	Position int64  `json:"position"` // of the last event about it
 }
 
 func (s *story) tell() {
@@ -104,8 +105,7 @@ func (s *story) tell() {
 		"action": "remove", "reason": "A registration can be read.", "policy": "privacy-4",
 		"statement": "We removed the picture because a boat's registration can be read.",
 	})
-	s.until(harbour, "removed", 0)
-	removed := s.alice.Seen
+	removed := s.until(harbour, "removed", 0)
 	s.refused(s.bob, "/v1/media/"+harbour+"/content", "bob is refused")
 
 	s.step("alice appeals; mona may not judge her own decision, mike overturns it")
@@ -164,13 +164,13 @@ func (s *story) addVersion(id string, p Picture) {
 	s.until(id, "available", 2)
 }
 
-// until waits for what the vault does by itself: screening, and carrying out decisions.
-func (s *story) until(id, status string, version int) {
+// until waits for what the vault does by itself, screening and carrying out decisions, and answers since which position it is so.
+func (s *story) until(id, status string, version int) int64 {
+	var it item
 	s.try(func() error {
 		ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
 		defer cancel()
 		s.alice.After = s.after
-		var it item
 		err := s.alice.Until(ctx, "/v1/media/"+id, &it, func() bool {
 			return it.Status == status && (version == 0 || it.Version == version)
 		})
@@ -180,6 +180,7 @@ func (s *story) until(id, status string, version int) {
 		s.say("%q is %s", it.Title, it.Status)
 		return nil
 	})
+	return it.Position
 }
 
 func (s *story) write(c *Client, method, path string, body any) Written {
