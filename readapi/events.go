@@ -58,12 +58,16 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	filter := projections.HistoryFilter{Types: q.Strings("types", 100), Categories: q.Strings("category", 100)}
 	form, err := form(r, q, formJSON, formNDJSON, formSSE)
 	m := asOf(q)
-	if err := firstOf(q.Done(), err); err != nil {
+	last, resumed, broken := web.LastEventID(r)
+	if err := firstOf(q.Done(), err, broken); err != nil {
 		return err
 	}
 	if form == formSSE {
 		if !m.IsNow() {
 			return errLive
+		}
+		if resumed {
+			after = last
 		}
 		return s.live(w, r, after, filter)
 	}
@@ -115,13 +119,6 @@ func answerEvents(w http.ResponseWriter, r *http.Request, form string, limit int
 // live answers server-sent events: what is behind the position, then what comes. The id of each is its position, so that
 // whoever reconnects with it misses nothing and gets nothing twice.
 func (s *Server) live(w http.ResponseWriter, r *http.Request, after int64, filter projections.HistoryFilter) error {
-	last, given, err := web.LastEventID(r)
-	if err != nil {
-		return err
-	}
-	if given {
-		after = last
-	}
 	viewer := web.Actor(r)
 	// Whether the viewer may, and whether the log can be read at all, is answered before the stream begins.
 	if _, err := s.history.Events(r.Context(), viewer, projections.Position(after), filter, 1, projections.Moment{}); err != nil {
