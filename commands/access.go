@@ -140,6 +140,9 @@ func (a *Access) facts(ctx context.Context, env Envelope, s Serving) (access.Ser
 	if err := a.grantRight(ctx, env.Actor, item, s, &cmd); err != nil {
 		return access.Serve{}, Delivery{}, err
 	}
+	if item.Phase != media.Live && cmd.Via != access.ViaOwner && cmd.Via != access.ViaRole {
+		cmd.Found = false // what its owner deleted is gone for everybody else
+	}
 	d := Delivery{Media: s.Media, Version: cmd.Version, Via: cmd.Via, Share: cmd.Share}
 	if v, ok := item.Version(cmd.Version); ok {
 		d.File = v.File
@@ -263,6 +266,7 @@ func permission(what string) share.Permission {
 // together by address and code, and recorded at most once a minute each, and at most 300 a minute altogether: the record's
 // Count says for how many it stands.
 func (a *Access) Refused(ctx context.Context, env Envelope, r access.Refused) error {
+	r.Action, r.Resource = clip(r.Action, 200), clip(r.Resource, 200)
 	events, err := access.Refuse{Refused: r}.Decide(access.State{})
 	if err != nil || len(events) == 0 {
 		return err

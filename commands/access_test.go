@@ -77,6 +77,24 @@ func TestServe(t *testing.T) {
 		_, err = v.shares.Grant(t.Context(), by(bob), commands.Grant{Media: id, User: "dave"})
 		refused(t, err, share.ErrRevoked)
 	})
+	t.Run("what its owner deleted is gone for everybody else", func(t *testing.T) {
+		t.Parallel()
+		v := newVault(t, false)
+		id := v.item(alice, media.VerdictClean)
+		must(v.shares.Grant(t.Context(), by(alice), commands.Grant{Media: id, User: "bob"}))(t)
+		link := must(v.shares.Grant(t.Context(), by(alice), commands.Grant{Media: id, Link: true}))(t)
+		must(v.media.Delete(t.Context(), by(alice), id))(t)
+		for who, s := range map[string]commands.Serving{"bob": content(id), "": through(id, link)} {
+			_, err := v.access.Serve(t.Context(), by(domain.Actor{ID: domain.UserID(who)}), s)
+			refused(t, err, access.ErrNotFound)
+		}
+		_, err := v.moderation.Report(t.Context(), by(bob), commands.Report{Media: id, Category: "spam"})
+		refused(t, err, access.ErrNotFound)
+		_, err = v.access.Serve(t.Context(), by(alice), content(id))
+		refused(t, err, media.ErrDeleted)
+		_, err = v.shares.Grant(t.Context(), by(alice), commands.Grant{Media: id, User: "carol"})
+		refused(t, err, share.ErrNotShareable)
+	})
 	t.Run("of twenty who open a link of three at once, exactly three get in", func(t *testing.T) {
 		t.Parallel()
 		v := newVault(t, false)

@@ -103,7 +103,7 @@ func (m *Moderation) before(ctx context.Context, env Envelope, op operation, ite
 
 // visible reports whether the reporter can see the item: his organisation's, or shared with him, or by the link that he shows.
 func (m *Moderation) visible(ctx context.Context, by domain.Actor, item media.State, r Report) (bool, error) {
-	if !item.Known() {
+	if item.Phase != media.Live {
 		return false, nil
 	}
 	if by.Known() && by.ID == item.Owner || by.MemberOf(item.Org) {

@@ -121,5 +121,8 @@ func (e Described) evolve(m State) State {
 	return m
 }
 
-// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about.
-func samePersonal(a, b domain.Personal) bool { return a.IsZero() && b.IsZero() || a.Same(b) }
+// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about, and what was forgotten of one person
+// as what was forgotten of him.
+func samePersonal(a, b domain.Personal) bool {
+	return a.IsZero() && b.IsZero() || a.Erased() && b.Erased() && a.Subject() == b.Subject() || a.Same(b)
+}

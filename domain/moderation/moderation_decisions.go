@@ -224,5 +224,8 @@ func cleanText(p domain.Personal, subject domain.UserID, field string, needed bo
 	return domain.NewPersonal(subject, text), nil
 }
 
-// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about.
-func samePersonal(a, b domain.Personal) bool { return a.IsZero() && b.IsZero() || a.Same(b) }
+// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about, and what was forgotten of one person
+// as what was forgotten of him.
+func samePersonal(a, b domain.Personal) bool {
+	return a.IsZero() && b.IsZero() || a.Erased() && b.Erased() && a.Subject() == b.Subject() || a.Same(b)
+}
