@@ -67,7 +67,8 @@ func (auditModel) Name() string { return AuditName }
 // Types implements Projection.
 func (auditModel) Types() []string { return typeNames(catalog.Types()) }
 
-// Table implements Projection.
+// Table implements Projection. Most events of a busy vault are accesses to media: what is not one of them has small indexes of
+// its own, so that asking for what is rare does not go through all that is common.
 func (auditModel) Table() Table {
 	return Table{AppendOnly: true, Indexes: []Index{
 		{On: "actor, from_position"},
@@ -75,6 +76,8 @@ func (auditModel) Table() Table {
 		{On: "resource_id, from_position"},
 		{On: "media, from_position", Where: "media <> ''"},
 		{On: "from_position", Where: "outcome = 'refused'"},
+		{On: "from_position", Where: "resource_kind <> 'media'"},
+		{On: "from_position", Where: "left(action, 7) <> 'access.'"},
 	}}
 }
 

@@ -47,7 +47,7 @@ type CaseRow struct {
 	ClosedAt  time.Time      `db:"closed_at"`
 	Revision  int64          `db:"revision"` // of the case's stream
 
-	Reports   []ReportRow   `db:"report_list,json"`
+	Reports   []ReportRow   `db:"report_list,json"` // the first keptReports
 	Decisions []DecisionRow `db:"decisions,json"`
 	Appeals   []AppealRow   `db:"appeals,json"`
 }
@@ -154,9 +154,14 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 	return row, true
 }
 
+// keptReports is how many reports of a case stand in its row. Each further one makes a new version of the row: with all of them
+// in it, a campaign of reports would fill the disk with their square. The history of the case has them all.
+const keptReports = 20
+
 func reported(row CaseRow, r ReportRow) CaseRow {
-	row.Reports = append(row.Reports, r)
-	row.Count = len(row.Reports)
+	if row.Count++; len(row.Reports) < keptReports {
+		row.Reports = append(row.Reports, r)
+	}
 	row.Score = max(row.Score, r.Score)
 	return row
 }

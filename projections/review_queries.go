@@ -44,7 +44,7 @@ type Case struct {
 	Revision  int64               `json:"revision"` // of the case's stream
 	Position  eventstore.Position `json:"position"` // of the event that made it what it is
 
-	ReportList []Report   `json:"report_list,omitempty"` // staff only
+	ReportList []Report   `json:"report_list,omitempty"` // the first 20; staff only
 	Decisions  []Decision `json:"decisions"`
 	Appeals    []Appeal   `json:"appeals"`
 }

@@ -50,6 +50,19 @@ func TestReviewRow(t *testing.T) {
 	}
 }
 
+func TestACampaignOfReportsIsCountedButNotKeptInTheRow(t *testing.T) {
+	t.Parallel()
+	var row CaseRow
+	c := newCase()
+	for i := range 1000 {
+		e := moderation.Reported{Origin: moderation.FromReport, By: "bob", Category: "spam"}
+		row, _ = reviewModel{}.Evolve(string(c), row, recorded(eventstore.Position(i+1), caseStream(c), e))
+	}
+	if row.Count != 1000 || len(row.Reports) != keptReports || row.Priority > 200 {
+		t.Errorf("count %d, kept %d, priority %d", row.Count, len(row.Reports), row.Priority)
+	}
+}
+
 func TestReview(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)

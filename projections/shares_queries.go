@@ -62,13 +62,13 @@ type ShareQuery struct {
 	Sort   string // granted_at, updated_at, opens; a leading - turns it round; "" is -granted_at
 }
 
-// Given are the shares that the viewer granted, or that are of the viewer's media. With Media, who manages the item sees all
-// of its shares: its owner, a partner_admin of its organisation; auditors, moderators and admins, too.
+// Given are the shares that the viewer granted, or that are of media that the viewer manages: his own, and for a partner_admin his
+// organisation's. With Media, auditors, moderators and admins see all shares of that item.
 func (s *Shares) Given(ctx context.Context, viewer domain.Actor, q ShareQuery, p Paging, m Moment) (List[Share], error) {
 	if !viewer.Known() {
 		return List[Share]{}, ErrMayNotSee
 	}
-	return s.list(ctx, "given", q, p, m, func(l *listing[ShareRow]) error {
+	return s.list(ctx, "given", q, p, m, func(l *listing[ShareRow], at At) error {
 		if q.Media != "" {
 			all, err := s.items.manages(ctx, viewer, q.Media, m)
 			if err != nil || all {
@@ -76,7 +76,15 @@ func (s *Shares) Given(ctx context.Context, viewer domain.Actor, q ShareQuery, p
 			}
 		}
 		who := l.args.Add(string(viewer.ID))
-		l.and("(s.owner = " + who + " or s.granted_by = " + who + ")")
+		given := "s.owner = " + who + " or s.granted_by = " + who
+		if viewer.MemberOf(viewer.Org) && viewer.Is(domain.RolePartnerAdmin) && s.engine.find(LibraryName) != nil {
+			if _, err := s.engine.Resolve(ctx, m, LibraryName); err != nil {
+				return err
+			}
+			given += " or s.media = any (array(select i.key from library i where i.org <> '' and i.org = " + l.args.Add(string(viewer.Org)) +
+				" and " + at.Where("i", &l.args) + "))"
+		}
+		l.and("(" + given + ")")
 		return nil
 	})
 }
@@ -86,7 +94,7 @@ func (s *Shares) Received(ctx context.Context, viewer domain.Actor, q ShareQuery
 	if !viewer.Known() {
 		return List[Share]{}, ErrMayNotSee
 	}
-	return s.list(ctx, "received", q, p, m, func(l *listing[ShareRow]) error {
+	return s.list(ctx, "received", q, p, m, func(l *listing[ShareRow], _ At) error {
 		mine := "s.user_id = " + l.args.Add(string(viewer.ID))
 		if viewer.MemberOf(viewer.Org) {
 			mine = "(" + mine + " or s.organisation = " + l.args.Add(string(viewer.Org)) + ")"
@@ -157,7 +165,7 @@ func (s *Shares) moment(ctx context.Context, m Moment) (At, time.Time, error) {
 }
 
 func (s *Shares) list(
-	ctx context.Context, name string, q ShareQuery, p Paging, m Moment, restrict func(*listing[ShareRow]) error,
+	ctx context.Context, name string, q ShareQuery, p Paging, m Moment, restrict func(*listing[ShareRow], At) error,
 ) (List[Share], error) {
 	at, now, err := s.moment(ctx, m)
 	if err != nil {
@@ -171,7 +179,7 @@ func (s *Shares) list(
 	if err := q.sort(&l); err != nil {
 		return List[Share]{}, err
 	}
-	if err := restrict(&l); err != nil {
+	if err := restrict(&l, at); err != nil {
 		return List[Share]{}, err
 	}
 	rows, err := l.page(ctx)

@@ -123,6 +123,15 @@ func TestShares(t *testing.T) {
 			for _, status := range []string{ShareActive, ShareExpired, ShareExhausted, ShareRevoked} {
 				list, err := v.shares.Given(ctx, alice, ShareQuery{Status: status}, Paging{}, tt.m)
 				must(t, err)
+				n := 0
+				for _, want := range tt.want {
+					if want == status {
+						n++
+					}
+				}
+				if len(list.Items) != n {
+					t.Errorf("filter %s finds %d, not %d", status, len(list.Items), n)
+				}
 				for _, s := range list.Items {
 					if tt.want[s.ID] != status || s.Status != status {
 						t.Errorf("filter %s finds %s, which is %s", status, s.ID, s.Status)
@@ -156,6 +165,26 @@ func TestShares(t *testing.T) {
 			if s.Status != want || len(list.Items) != 1 {
 				t.Errorf("the share is %s (%d found), not %s", s.Status, len(list.Items), want)
 			}
+		}
+	})
+
+	t.Run("an organisation's admin sees the shares of its items, a member does not", func(t *testing.T) {
+		id := v.item(partner)
+		given := v.grant(partner, partner, id, withUser(carol), allow(share.View), "")
+		v.settle()
+		for _, q := range []ShareQuery{{}, {Media: id}} {
+			list, err := v.shares.Given(ctx, chief, q, Paging{}, Moment{})
+			must(t, err)
+			if got := shareIDs(list); !slices.Equal(got, []domain.ShareID{given}) {
+				t.Errorf("the admin sees %v", got)
+			}
+			member := domain.Actor{ID: "pete", Org: "acme", Roles: []domain.Role{domain.RolePartner}}
+			if list, err = v.shares.Given(ctx, member, q, Paging{}, Moment{}); err != nil || len(list.Items) != 0 {
+				t.Errorf("the member sees %v, %v", list.Items, err)
+			}
+		}
+		if _, err := v.shares.Get(ctx, chief, given, Moment{}); err != nil {
+			t.Errorf("the admin reads it: %v", err)
 		}
 	})
 
