@@ -53,6 +53,7 @@ type vault struct {
 	server  *Server
 	store   *eventstore.Store
 	s3      *minio.Client
+	storage *dev.S3
 	issuer  *auth.Issuer
 
 	mu     sync.Mutex // guards tokens
@@ -82,7 +83,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	}
 	log := memory.New()
 	t.Cleanup(log.Close)
-	v := &vault{t: t, spec: apitest.Load(t, OpenAPI), store: eventstore.New(log, codec), s3: raw, tokens: map[string]string{}}
+	v := &vault{t: t, spec: apitest.Load(t, OpenAPI), store: eventstore.New(log, codec), s3: raw, storage: s3, tokens: map[string]string{}}
 	v.client = apitest.Client(t, v.spec)
 
 	issuing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { v.issuer.Handler().ServeHTTP(w, r) }))
