@@ -39,7 +39,7 @@ const bucket = "vault"
 
 // vault is a whole write side: a log in memory, a real S3, and every command.
 type vault struct {
-	t          *testing.T
+	t          testing.TB
 	store      *eventstore.Store
 	blobs      *blobs.S3
 	s3         *minio.Client
@@ -53,7 +53,7 @@ type vault struct {
 }
 
 // newVault makes one; with an S3 only where bytes matter, because that is a child process.
-func newVault(t *testing.T, withS3 bool) *vault {
+func newVault(t testing.TB, withS3 bool) *vault {
 	t.Helper()
 	codec, err := eventstore.NewCodec(storetest.Keys(), catalog.Types())
 	if err != nil {
