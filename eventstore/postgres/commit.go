@@ -22,9 +22,9 @@ const (
 // its connection and is the only goroutine that writes.
 type committer struct {
 	log  *Log
-	conn *pgx.Conn // nil: not connected
-	next *request  // taken from the queue, but too large for the batch before
-	copy copyBuffer
+	conn *pgx.Conn   // nil: not connected
+	next *request    // taken from the queue, but too large for the batch before
+	copy *copyBuffer // nil: none yet, or one that was given up
 
 	expected int           // appends that the next batch will have if those answered come again
 	linger   time.Duration // how long to wait for them
@@ -227,7 +227,7 @@ const (
 	idsSQL = `
 		SELECT q.stream, e.event_id, e.revision, e.position, e.recorded_at
 		FROM unnest($1::text[], $2::uuid[]) AS q(stream, event_id)
-		JOIN events e ON e.stream = q.stream COLLATE "C" AND e.event_id = q.event_id`
+		JOIN events e ON e.stream COLLATE "POSIX" = q.stream AND e.event_id = q.event_id`
 )
 
 // lookUp begins the transaction, takes the head row (waiting for another process that has it), and then, seeing all that
@@ -263,13 +263,19 @@ func (c *committer) lookUpIDs(ctx context.Context, p *placing) error {
 // write is one round trip: Postgres goes on with the statements behind the COPY when that is through, and with none of them
 // when it fails.
 func (c *committer) write(ctx context.Context, p *placing) error {
+	if c.copy == nil {
+		c.copy = &copyBuffer{}
+	}
 	c.copy.fill(p)
 	sql := fmt.Sprintf(
 		`COPY events (position, revision, recorded_at, event_id, stream, category, type, data, metadata) FROM STDIN (FORMAT binary);
 		UPDATE events_head SET position = %d, recorded_at = '%s';
 		NOTIFY %s, '%d';
 		COMMIT`, p.head, p.at.Format(time.RFC3339Nano), channel, p.head)
-	_, err := c.conn.PgConn().CopyFrom(ctx, &c.copy, sql)
+	_, err := c.conn.PgConn().CopyFrom(ctx, c.copy, sql)
+	if err != nil {
+		c.copy = nil // pgx may still be reading it: it does not wait for its sender when a connection is lost
+	}
 	return err
 }
 

@@ -51,9 +51,9 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 		if strings.ContainsRune(string(stream), 0) {
 			return // Postgres has no such text, and the log no such stream
 		}
-		left := limitOf(r.Limit)
+		left, size := limitOf(r.Limit), pageEvents
 		for left > 0 && from >= 0 {
-			limit := min(left, pageEvents)
+			limit := min(left, size)
 			page, full, err := l.page(ctx, sql, string(stream), int64(from), limit)
 			if err != nil {
 				yield(eventstore.Raw{}, err)
@@ -68,9 +68,18 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 				return
 			}
 			left -= len(page)
+			size = nextSize(limit, page, full)
 			from = page[len(page)-1].Revision + step
 		}
 	}
+}
+
+// nextSize is how many events to ask for after a page: where events are so large that it ended early, no more than fit.
+func nextSize(limit int, page []eventstore.Raw, full bool) int {
+	if full && len(page) < limit {
+		return len(page)
+	}
+	return min(2*limit, pageEvents)
 }
 
 func limitOf(n int) int {

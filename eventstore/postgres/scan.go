@@ -23,6 +23,7 @@ type scan struct {
 	after, before eventstore.Position // both exclusive; what is left to walk
 	left          int                 // events
 	sparse        bool
+	size          int // events to ask for; 0: a page
 }
 
 type scanned struct {
@@ -50,7 +51,7 @@ const (
 				WHERE (i.<column>, i.position) > (wanted.name COLLATE "C", $1) AND (i.<column>, i.position) < (wanted.name COLLATE "C", $2)
 				ORDER BY i.<column>, i.position LIMIT $4
 			) AS p ORDER BY p.position LIMIT $4
-		) AS p JOIN events e ON e.position = p.position
+		) AS p CROSS JOIN LATERAL (SELECT ` + columns + ` FROM events e WHERE e.position = p.position OFFSET 0) AS e
 		ORDER BY e.position`
 )
 
@@ -83,9 +84,12 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 	filtered := len(s.filter.Categories)+len(s.filter.Types) > 0
 	categories, types := names(s.filter.Categories), names(s.filter.Types)
 	both := s.sparse && categories != nil && types != nil // Postgres looks for types, and categories are looked at here
-	limit := min(s.left, pageEvents)
+	if s.size == 0 {
+		s.size = pageEvents
+	}
+	limit := min(s.left, s.size)
 	if both {
-		limit = pageEvents
+		limit = s.size
 	}
 	after, before := s.after, s.before
 	var (
@@ -116,6 +120,7 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 		from = s.before
 	}
 	found := len(page)
+	s.size = nextSize(max(limit, s.size), page, full && found < limit)
 	s.advance(page, full, after, before)
 	if filtered {
 		s.choose(found, from)

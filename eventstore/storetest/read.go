@@ -180,6 +180,23 @@ var readCases = map[string]func(*testing.T, *world){
 			}
 		}
 	},
+	"large events are read in bounded pieces, none missing": func(_ *testing.T, w *world) {
+		if !w.has(Large) {
+			return
+		}
+		var want []uuid.UUID
+		for range 6 {
+			es := entries(10)
+			for i := range es[:5] {
+				es[i].Data = make([]byte, 1<<20)
+			}
+			want = append(want, idsOf(es)...)
+			w.append(w.stream("1"), eventstore.Any, es...)
+		}
+		w.same("the stream", ids(w.read(w.stream("1"))), want)
+		w.same("the log", ids(w.all(eventstore.Read{After: w.base, Filter: w.only()})), want)
+		w.same("its beginning", ids(w.all(eventstore.Read{After: w.base, Filter: w.only(), Limit: 20})), want[:20])
+	},
 	"a read whose context ends answers the context's error": func(_ *testing.T, w *world) {
 		w.append(w.stream("1"), eventstore.Any, entries(2000)...)
 		ctx, cancel := context.WithCancel(w.ctx)

@@ -1,0 +1,69 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mediavault-io/mediavault/internal/pgtest"
+)
+
+// TestPlans holds Postgres to the ways that the statements mean, with statistics and without.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.New(t)
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	plan := func(sql string, args string) string {
+		t.Helper()
+		exec(`PREPARE explained AS ` + sql)
+		defer exec(`DEALLOCATE explained`)
+		rows, err := conn.Query(ctx, `EXPLAIN EXECUTE explained(`+args+`)`, pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, line)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(lines, "\n")
+	}
+	exec(`INSERT INTO events SELECT n, n % 20, now(), gen_random_uuid(), 'media-' || n / 20, 'media',
+		CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'common' END, '', '' FROM generate_series(1, 20000) AS n`)
+	exec(`ALTER TABLE events SET (autovacuum_enabled = off)`)
+	for _, stage := range []string{`SET plan_cache_mode = force_generic_plan`, `ANALYZE events`, `SET plan_cache_mode = force_custom_plan`} {
+		exec(stage)
+		for _, c := range []struct{ sql, args, index string }{
+			{streamForwardSQL, `'media-7', 0, 1000`, "events_revision_key"},
+			{streamBackwardSQL, `'media-7', 19, 1000`, "events_revision_key"},
+			{forwards.byType, `0, 20001, '{rare,never}', 1000`, "events_type_idx"},
+			{backwards.byType, `0, 20001, '{rare,common}', 1000`, "events_type_idx"},
+			{forwards.byCategory, `0, 20001, '{media}', 1000`, "events_category_idx"},
+			{forwards.dense, `100, 4100, '{media}', '{common}', 1000`, "events_pkey"},
+			{backwards.dense, `100, 4100, NULL, NULL, 1000`, "events_pkey"},
+		} {
+			if p := plan(c.sql, c.args); !strings.Contains(p, c.index) || (strings.Contains(p, "Seq Scan on events")) {
+				t.Errorf("%s:\n%s\nis answered by\n%s", stage, c.sql, p)
+			}
+		}
+	}
+}
