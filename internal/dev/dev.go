@@ -1,7 +1,5 @@
 //go:build unix
 
-// Package dev runs what the vault needs around it on a developer's machine: a private Postgres and a private S3 server, with
-// all data in one folder, as children that this process owns. It is not for production, where both are run by others.
 package dev
 
 import (
@@ -16,16 +14,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 )
-
-// Options say what to start. Only Dir is needed.
-type Options struct {
-	Dir         string       // holds all data; made when missing
-	DatabaseURL string       // of a Postgres that runs already: then none is started
-	Database    string       // name of the database; "" is "mediavault"
-	Bucket      string       // name for the bucket; "" is "mediavault"
-	Volatile    bool         // for tests: nothing waits for the disk
-	Log         *slog.Logger // nil: slog.Default
-}
 
 // Dev is the running surroundings. Children that die are started again; addresses stay the same meanwhile, so clients that try
 // again find them. A child that keeps dying ends Dev.
@@ -42,15 +30,6 @@ type Dev struct {
 	failed chan struct{}  // closed when a part could not be kept running
 	once   sync.Once      // for what follows
 	err    error          // why; read after failed
-}
-
-// S3Access is what a client of the S3 server needs.
-type S3Access struct {
-	Endpoint  string // host:port, plain HTTP
-	AccessKey string
-	SecretKey string
-	Region    string
-	Bucket    string // made by who opens it first
 }
 
 // Start starts what is missing and returns when it all answers.
