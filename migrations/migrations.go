@@ -20,9 +20,7 @@ import (
 // `-- +goose Up` first, `-- +goose StatementBegin` and `-- +goose StatementEnd` around a statement that has semicolons inside.
 // There is no Down: what went wrong is put right by the next file.
 //
-// The folder is embedded whole, so that the package compiles however many files there are.
-//
-//go:embed *
+//go:embed *.sql
 var folder embed.FS
 
 // lockID is the key of the advisory lock that lets one process migrate while the others wait: "media" in ASCII.
