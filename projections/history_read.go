@@ -93,6 +93,9 @@ func (h *History) read(
 func (h *History) leniently(
 	ctx context.Context, raws iter.Seq2[eventstore.Raw, error], first error,
 ) (eventstore.Recorded, bool, error) {
+	if errors.Is(first, eventstore.ErrUnavailable) || ctx.Err() != nil {
+		return eventstore.Recorded{}, false, first
+	}
 	for raw, err := range raws {
 		if err != nil {
 			return eventstore.Recorded{}, false, errors.Join(first, err)
