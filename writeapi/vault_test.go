@@ -65,6 +65,8 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	t.Helper()
 	ctx := t.Context()
 	s3 := s3test.New(t)
+	// Killing is quick; stopping waits for connections that nobody uses.
+	t.Cleanup(func() { _ = s3.Kill() })
 	blobStore, err := blobs.Open(ctx, blobs.Config{
 		Endpoint: s3.Endpoint(), AccessKey: s3.AccessKey(), SecretKey: s3.SecretKey(), Region: s3.Region(), Bucket: bucket,
 	})
