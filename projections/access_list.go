@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -103,7 +106,7 @@ func (l *listing[R]) page(ctx context.Context) (List[Version[R]], error) {
 	defer cancel()
 	counting := "select count(*) from (select from " + l.from + " where " + l.condition() + " limit " + strconv.Itoa(TotalLimit+1) + ") t"
 	if out.Total, err = Value[int64](ctx, l.view, counting, &l.args); err != nil {
-		return out, err
+		return out, understood(err)
 	}
 	out.Total, out.More = min(out.Total, TotalLimit), out.Total > TotalLimit
 	tail := ""
@@ -115,6 +118,9 @@ func (l *listing[R]) page(ctx context.Context) (List[Version[R]], error) {
 	sql := "select " + l.view.Columns("s") + " from " + l.from + " where " + l.condition() + " order by " + l.by() +
 		" limit " + l.args.Add(l.paging.Size+1) + tail
 	if out.Items, err = l.view.Query(ctx, sql, &l.args); err != nil {
+		if behind != nil && errors.Is(understood(err), domain.ErrInvalid) {
+			err = errCursor() // its values are not such as this list gives out
+		}
 		return out, err
 	}
 	if len(out.Items) > l.paging.Size {
@@ -197,6 +203,15 @@ const cursorSumSize = 9
 func cursorSum(bound string, data []byte) []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(bound), bound, data))
 	return sum[:cursorSumSize:cursorSumSize]
+}
+
+// understood turns the database's "no text, number or time is like that" into a refusal: such a value came with the question.
+func understood(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22") {
+		return domain.ErrInvalid.Because("a value holds what no text can hold, such as a NUL character")
+	}
+	return err
 }
 
 // placeTime is a time as Postgres reads it from a cursor.

@@ -167,7 +167,7 @@ func (a *Access) facts(ctx context.Context, id domain.MediaID, m Moment, cases b
 	sql := "select " + a.view.Columns("s") + " from access s where s.media = " + args.Add(string(id)) + " and " + at.Where("s", &args)
 	rows, err := a.view.Query(ctx, sql, &args)
 	if err != nil {
-		return facts{}, err
+		return facts{}, understood(err)
 	}
 	f, ok := factsOf(rows, now)
 	if !ok {

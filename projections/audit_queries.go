@@ -145,7 +145,8 @@ func (a *Audit) batch(
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	sql := "select " + a.view.Columns("s") + " from " + l.from + " where " + l.condition() + " order by " + l.by() + " limit " + l.args.Add(exportBatch)
-	return a.view.Query(ctx, sql, &l.args)
+	rows, err := a.view.Query(ctx, sql, &l.args)
+	return rows, understood(err)
 }
 
 func (a *Audit) listing(ctx context.Context, viewer domain.Actor, q AuditQuery, m Moment) (*listing[AuditRow], error) {

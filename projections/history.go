@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -239,7 +240,7 @@ func (h *History) Stream(
 	if err != nil {
 		return HistoryPage{}, err
 	}
-	if len(stream) > eventstore.MaxStream || !strings.Contains(stream, "-") {
+	if len(stream) > eventstore.MaxStream || !strings.Contains(stream, "-") || !utf8.ValidString(stream) || strings.ContainsRune(stream, 0) {
 		return HistoryPage{}, ErrHidden
 	}
 	s, err := h.sightOf(ctx, viewer, eventstore.Stream(stream), m)

@@ -35,6 +35,9 @@ func (h *History) Item(ctx context.Context, viewer domain.Actor, id domain.Media
 		}
 		after = eventstore.Position(n)
 	}
+	if _, err := domain.ParseMediaID(string(id)); err != nil {
+		return List[HistoryEntry]{}, ErrHidden
+	}
 	s, err := h.sightOfItem(ctx, viewer, id, m)
 	if err != nil {
 		return List[HistoryEntry]{}, err

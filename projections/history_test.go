@@ -481,3 +481,36 @@ func TestAnEventThatCannotBeReadHidesNoOther(t *testing.T) {
 	}
 	check("the item's history", events)
 }
+
+func TestNoValueOfAQuestionMakesAFault(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	v.item(alice)
+	v.settle()
+	ctx := t.Context()
+	for _, evil := range []string{"\x00", "\xff\xfe", "' or 1=1 --", "%", strings.Repeat("x", 1<<16), "💥", "-1", "9999999999999999999999"} {
+		forged := encodeCursor(fmt.Sprintf("audit %s %+v", auditor.ID, AuditQuery{}), []string{evil})
+		asks := map[string]error{
+			"audit who":      second(v.audit.Page(ctx, auditor, AuditQuery{Who: domain.UserID(evil)}, Paging{}, Moment{})),
+			"audit resource": second(v.audit.Page(ctx, auditor, AuditQuery{Resource: evil}, Paging{}, Moment{})),
+			"audit cursor":   second(v.audit.Page(ctx, auditor, AuditQuery{}, Paging{Cursor: forged}, Moment{})),
+			"audit garbage":  second(v.audit.Page(ctx, auditor, AuditQuery{}, Paging{Cursor: evil}, Moment{})),
+			"shares media":   second(v.shares.Given(ctx, alice, ShareQuery{Media: domain.MediaID(evil)}, Paging{}, Moment{})),
+			"share":          second(v.shares.Get(ctx, alice, domain.ShareID(evil), Moment{})),
+			"link":           second(v.shares.ByToken(ctx, domain.Digest(evil), Moment{})),
+			"right":          second(v.access.Right(ctx, alice, domain.MediaID(evil), Moment{})),
+			"case":           second(v.review.Get(ctx, moderator, domain.CaseID(evil), Moment{})),
+			"cases":          second(v.review.Queue(ctx, moderator, CaseQuery{Category: evil}, Paging{}, Moment{})),
+			"usage":          second(v.usage.Totals(ctx, admin, UsageScope{Owner: domain.UserID(evil)}, Moment{})),
+			"days":           second(v.usage.Days(ctx, admin, UsageScope{Organisation: domain.OrgID(evil)}, time.Time{}, time.Time{}, Moment{})),
+			"groups":         second(v.usage.Groups(ctx, admin, UsageScope{Owner: domain.UserID(evil)}, ByOwner, Paging{}, Moment{})),
+			"stream":         second(v.history.Stream(ctx, auditor, "media-"+evil, 0, 0, Moment{})),
+			"item":           second(v.history.Item(ctx, auditor, domain.MediaID(evil), Paging{}, Moment{})),
+		}
+		for what, err := range asks {
+			if _, refused := domain.AsRefusal(err); err != nil && !refused {
+				t.Errorf("%s %.20q: %v", what, evil, err)
+			}
+		}
+	}
+}

@@ -139,7 +139,7 @@ func (r *Review) Get(ctx context.Context, viewer domain.Actor, id domain.CaseID,
 	defer cancel()
 	v, ok, err := r.view.Find(ctx, at, string(id))
 	if err != nil {
-		return Case{}, err
+		return Case{}, understood(err)
 	}
 	owner := viewer.Known() && v.Row.Owner == viewer.ID
 	if !ok || !owner && !isStaff(viewer) {

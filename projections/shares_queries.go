@@ -143,7 +143,7 @@ func (s *Shares) find(ctx context.Context, m Moment, where func(*Args) string) (
 	var args Args
 	rows, err := s.view.Query(ctx, "select "+s.view.Columns("s")+" from shares s where "+where(&args)+" and "+at.Where("s", &args)+" limit 1", &args)
 	if err != nil {
-		return ShareRow{}, Share{}, err
+		return ShareRow{}, Share{}, understood(err)
 	}
 	if len(rows) == 0 {
 		return ShareRow{}, Share{}, ErrHidden

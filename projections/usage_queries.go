@@ -83,7 +83,7 @@ func (u *Usage) Totals(ctx context.Context, viewer domain.Actor, scope UsageScop
 	defer cancel()
 	var t UsageTotals
 	if err := u.engine.pool.QueryRow(ctx, "select "+usageSums+from, args.Values()...).Scan(t.into()...); err != nil {
-		return UsageTotals{}, fmt.Errorf("totals of usage: %w", err)
+		return UsageTotals{}, understood(fmt.Errorf("totals of usage: %w", err))
 	}
 	return t, nil
 }
@@ -114,7 +114,7 @@ func (u *Usage) Days(ctx context.Context, viewer domain.Actor, scope UsageScope,
 		sum(d.shares)::bigint, sum(d.opens)::bigint, sum(d.downloads)::bigint, sum(d.served_bytes)::bigint`+
 		tables+where+" group by d.day order by d.day desc limit "+args.Add(maxDays), args.Values()...)
 	if err != nil {
-		return nil, fmt.Errorf("usage by day: %w", err)
+		return nil, understood(fmt.Errorf("usage by day: %w", err))
 	}
 	days, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (UsageDay, error) {
 		var d UsageDay
@@ -122,7 +122,7 @@ func (u *Usage) Days(ctx context.Context, viewer domain.Actor, scope UsageScope,
 		return d, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("usage by day: %w", err)
+		return nil, understood(fmt.Errorf("usage by day: %w", err))
 	}
 	for i, j := 0, len(days)-1; i < j; i, j = i+1, j-1 {
 		days[i], days[j] = days[j], days[i]
@@ -162,7 +162,7 @@ func (u *Usage) Groups(ctx context.Context, viewer domain.Actor, scope UsageScop
 		return Value[int64](ctx, u.view, "select count(*) from ("+grouped+") g", args)
 	}()
 	if err != nil {
-		return List[UsageGroup]{}, err
+		return List[UsageGroup]{}, understood(err)
 	}
 	sql := "select * from (" + grouped + ") g"
 	tail := ""
@@ -186,7 +186,7 @@ func (u *Usage) groups(
 	defer cancel()
 	rows, err := u.engine.pool.Query(ctx, sql, args.Values()...)
 	if err != nil {
-		return out, fmt.Errorf("usage by %s: %w", by, err)
+		return out, understood(fmt.Errorf("usage by %s: %w", by, err))
 	}
 	out.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (UsageGroup, error) {
 		var g UsageGroup
@@ -200,7 +200,7 @@ func (u *Usage) groups(
 		return g, err
 	})
 	if err != nil {
-		return out, fmt.Errorf("usage by %s: %w", by, err)
+		return out, understood(fmt.Errorf("usage by %s: %w", by, err))
 	}
 	if len(out.Items) > size {
 		out.Items = out.Items[:size]
