@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -192,6 +193,7 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	if p["react"] {
 		background.Go(func() error { return a.reactors.Run(behind) })
 	}
+	background.Go(func() error { a.flushRefusals(behind); return nil })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }() // ends with Shutdown or Close, below
 
@@ -213,4 +215,20 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	closeErr := a.access.Close(last)
 	endBehind()
 	return errors.Join(err, closeErr, background.Wait())
+}
+
+// flushRefusals records, once a minute, the refusals of guests that were only counted.
+func (a *app) flushRefusals(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := a.access.Flush(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("refusals of guests are not recorded yet", "error", err)
+			}
+		}
+	}
 }
