@@ -337,5 +337,6 @@ func (q *mediaQuestion) shared() string {
 		with = "(" + with + " or s.organisation = " + q.args.Add(string(q.viewer.Org)) + ")"
 	}
 	return "array(select s.media from shares s where " + with + " and " + q.at.Where("s", q.args) +
-		" and not s.revoked and (s.expires_at is null or s.expires_at > " + q.args.Add(q.time) + ") and (s.max_opens = 0 or s.opens < s.max_opens))"
+		" and not s.revoked and (s.expires_at is null or s.expires_at > " + q.args.Add(q.time) + ") and (s.max_opens = 0 or s.opens < s.max_opens)" +
+		" and (s.through = '' or " + shareStatus(q.at, q.time, q.args) + " = 'active'))" // what came through a share ends with it
 }

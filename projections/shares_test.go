@@ -162,6 +162,11 @@ func TestShares(t *testing.T) {
 			must(t, err)
 			list, err := v.shares.Received(ctx, mallory, ShareQuery{Status: want}, Paging{}, m)
 			must(t, err)
+			library, err := NewLibrary(v.engine, v.log)
+			must(t, err)
+			if _, err := library.Item(ctx, mallory, id, m); (err == nil) != (want == ShareActive) {
+				t.Errorf("while the share is %s, the library answers %v", want, err)
+			}
 			if s.Status != want || len(list.Items) != 1 {
 				t.Errorf("the share is %s (%d found), not %s", s.Status, len(list.Items), want)
 			}
