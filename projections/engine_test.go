@@ -93,7 +93,9 @@ func flip(w *world, t testing.TB, id string, times int) {
 	}
 }
 
-func titled(text string) media.Described { return media.Described{Title: domain.NewPersonal("alice", text)} }
+func titled(text string) media.Described {
+	return media.Described{Title: domain.NewPersonal("alice", text)}
+}
 
 func TestEngine(t *testing.T) {
 	t.Parallel()

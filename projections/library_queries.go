@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -18,13 +19,19 @@ type Library struct {
 	view   View[Media]
 	engine *Engine
 	log    Times
+
+	mu    sync.Mutex
+	times map[eventstore.Position]time.Time // of moments asked for lately; guarded by mu
 }
+
+// rememberedTimes bounds how many moments' times are kept in memory.
+const rememberedTimes = 1000
 
 // NewLibrary makes the queries. The engine must run LibraryProjection; with SharesProjection beside it, what was shared with
 // the viewer is there, too.
 func NewLibrary(e *Engine, log Times) (*Library, error) {
 	view, err := ViewOf(e, LibraryProjection())
-	return &Library{view: view, engine: e, log: log}, err
+	return &Library{view: view, engine: e, log: log, times: map[eventstore.Position]time.Time{}}, err
 }
 
 // Item is one item at a moment.
@@ -251,8 +258,32 @@ func (l *Library) question(ctx context.Context, viewer domain.Actor, m Moment) (
 	if q.at, err = l.engine.Resolve(ctx, m, names...); err != nil {
 		return nil, err
 	}
-	q.time, err = timeOfMoment(ctx, l.engine, l.log, m)
+	q.time, err = l.clock(ctx, m)
 	return q, err
+}
+
+// clock is what the clock said at a moment. Of a position that never changes.
+func (l *Library) clock(ctx context.Context, m Moment) (time.Time, error) {
+	if m.kind != momentPosition {
+		return timeOfMoment(ctx, l.engine, l.log, m)
+	}
+	l.mu.Lock()
+	at, known := l.times[m.position]
+	l.mu.Unlock()
+	if known {
+		return at, nil
+	}
+	at, err := timeOfMoment(ctx, l.engine, l.log, m)
+	if err != nil {
+		return at, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.times) >= rememberedTimes {
+		clear(l.times)
+	}
+	l.times[m.position] = at
+	return at, nil
 }
 
 func (q *mediaQuestion) filters(f MediaQuery) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,6 +96,16 @@ const patience = 3 * time.Second
 func (e *Engine) Resolve(ctx context.Context, m Moment, names ...string) (At, error) {
 	if m.kind == momentNow {
 		return At{}, nil
+	}
+	// What the read models have taken in lies before the head: mostly one question is enough.
+	if m.kind == momentPosition {
+		marks, err := readMarks(ctx, e.pool)
+		if err != nil {
+			return At{}, err
+		}
+		if !slices.ContainsFunc(names, func(name string) bool { at, there := marks[name]; return !there || at < m.position }) && len(names) > 0 {
+			return At{Position: m.position, Past: true}, nil
+		}
 	}
 	p, err := e.place(ctx, m)
 	if err != nil {

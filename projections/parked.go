@@ -16,6 +16,9 @@ import (
 // ErrNotParked is a key that has no parked events.
 var ErrNotParked = domain.Refuse(domain.NotFound, "not_parked", "no event of that key is parked")
 
+// ErrOutOfOrder is an event whose key could not be told when it came: what came after it went on without it.
+var ErrOutOfOrder = domain.Refuse(domain.Conflict, "rebuild_needed", "it is not known which rows the event belongs to; rebuild the read model")
+
 // Parked is a key whose events were set aside because one of them could not be processed. The row stands as it was before.
 type Parked struct {
 	Projection string
@@ -44,11 +47,14 @@ func (e *Engine) Parked(ctx context.Context) ([]Parked, error) {
 
 // Retry gives a key's parked events to its projection again, in their order. What it makes of them is as if they had never been
 // parked. An event that still cannot be processed stays parked, with those behind it. It answers how many went through.
-// Errors: ErrUnknown, ErrNotParked.
+// Errors: ErrUnknown, ErrNotParked, ErrOutOfOrder.
 func (e *Engine) Retry(ctx context.Context, projection, key string) (int, error) {
 	m, err := e.known(projection)
 	if err != nil {
 		return 0, err
+	}
+	if key == "" {
+		return 0, ErrOutOfOrder
 	}
 	through := 0
 	err = pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
@@ -106,10 +112,6 @@ func (m *model) again(ctx context.Context, tx pgx.Tx, key string, events []event
 	c := change{m: m, rows: m.fold(), tables: m.tables(live), only: &key}
 	if _, err := tx.Exec(ctx, `delete from projection_parked where projection = $1 and key = $2`, m.name, key); err != nil {
 		return 0, err
-	}
-	// What is not known for which key it is counts as gone through once its keys are known.
-	if key == "" {
-		c.only = nil
 	}
 	if err := c.run(ctx, tx, events); err != nil {
 		return 0, err

@@ -199,11 +199,31 @@ func TestRebuild(t *testing.T) {
 		if err := e.Ready(t.Context()); !errors.Is(err, ErrShape) {
 			t.Fatalf("ready: %v", err)
 		}
-		running(t, e)
+		stop := running(t, e)
 		busy(t, w, 1)
 		arrive(t, e)
+		stop()
 		sure(t, e.Ready(t.Context()))
 		verified(t, e)
+		p.revision = 0
+		older := newEngine(t, pool, w, Options{}, Define(p))
+		if err := older.project(t.Context(), older.find(p.Name())); !errors.Is(err, ErrShape) {
+			t.Fatalf("the older program: %v", err)
+		}
+		sure(t, e.Ready(t.Context()))
+	})
+
+	t.Run("a table that was dropped is made again", func(t *testing.T) {
+		t.Parallel()
+		w, p := newWorld(t), newTallies()
+		busy(t, w, 30)
+		pool := pgtest.New(t)
+		caughtUp(t, newEngine(t, pool, w, Options{}, Define(p)))
+		_, err := pool.Exec(t.Context(), `drop table tallies`)
+		sure(t, err)
+		e := newEngine(t, pool, w, Options{}, Define(p))
+		caughtUp(t, e)
+		sameAtEveryMoment(t, e, p)
 	})
 
 	t.Run("text that was erased meanwhile is a difference until the model is rebuilt", func(t *testing.T) {

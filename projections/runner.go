@@ -55,11 +55,12 @@ func (e *Engine) project(ctx context.Context, m *model) error {
 // take waits until no other process projects the model, and finds where it is.
 func (r *runner) take(ctx context.Context) error {
 	for {
-		var print string
+		var print, before string
 		err := r.pool.QueryRow(ctx, `
 			update projections set holder = $2, held_until = now() + $3
 			where name = $1 and (holder is null or holder = $2 or held_until < now())
-			returning position, generation, shape`, r.m.name, r.id, r.options.Lease).Scan(&r.position, &r.generation, &print)
+			returning position, generation, shape, coalesce(old_shape, '')`,
+			r.m.name, r.id, r.options.Lease).Scan(&r.position, &r.generation, &print, &before)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			if !pause(ctx, max(r.options.Lease/4, time.Millisecond)) {
@@ -68,6 +69,10 @@ func (r *runner) take(ctx context.Context) error {
 			continue
 		case err != nil:
 			return fmt.Errorf("take %s: %w", r.m.name, err)
+		case print != r.m.print && before == r.m.print:
+			// A newer program replaced this one's table. Building it back would make the two fight.
+			r.leave(ctx)
+			return fmt.Errorf("%s: %w", r.m.name, ErrShape)
 		case print != r.m.print:
 			r.log.Warn("read model has another shape; rebuilding", "projection", r.m.name)
 			if _, err := r.Rebuild(ctx, r.m.name, RebuildOptions{}); err != nil {
@@ -191,12 +196,17 @@ func (r *runner) write(ctx context.Context, events []eventstore.Recorded, throug
 	return r.commit(ctx, events, through, live, all)
 }
 
+// commitTimeout bounds one transaction.
+const commitTimeout = time.Minute
+
 // commit takes events in, in one transaction with the move of the checkpoint. refuse are keys that cannot take the event, and
 // why.
 func (r *runner) commit(ctx context.Context, events []eventstore.Recorded, through eventstore.Position, live bool, refuse map[string]error) error {
 	if len(events) == 0 && through <= r.position {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	began := time.Now()
 	c := change{m: r.m, rows: r.rows, tables: r.m.tables(""), parked: r.parked, refuse: refuse}
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {

@@ -55,17 +55,26 @@ func (e *Engine) prepare(ctx context.Context, m *model) error {
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1, hashtext('prepare'))`, lockClass); err != nil {
 			return err
 		}
-		var there bool
-		if err := tx.QueryRow(ctx, `select exists (select from projections where name = $1)`, m.name).Scan(&there); err != nil || there {
+		var known bool
+		if err := tx.QueryRow(ctx, `select exists (select from projections where name = $1)`, m.name).Scan(&known); err != nil {
 			return err
 		}
+		if there, err := m.exists(ctx, tx, live); err != nil || known && there {
+			return err
+		}
+		// A table that somebody dropped is made again from the beginning of the log.
 		if err := m.create(ctx, tx, live); err != nil {
 			return err
 		}
 		if err := m.index(ctx, tx, live); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `insert into projections (name, position, shape, updated_at) values ($1, 0, $2, $3)`,
+		if _, err := tx.Exec(ctx, `delete from projection_parked where projection = $1`, m.name); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			insert into projections (name, position, shape, updated_at) values ($1, 0, $2, $3)
+			on conflict (name) do update set position = 0, shape = $2, updated_at = $3, generation = projections.generation + 1`,
 			m.name, m.print, e.now())
 		return err
 	})
@@ -102,7 +111,7 @@ func (m *model) create(ctx context.Context, x executor, suffix string) error {
 	for _, c := range m.shape.columns {
 		fmt.Fprintf(&b, "%q %s, ", c.name, c.sql)
 	}
-	b.WriteString("key text not null, from_position bigint not null, until_position bigint not null, from_time timestamptz not null)")
+	b.WriteString(`key text collate "C" not null, ` + "from_position bigint not null, until_position bigint not null, from_time timestamptz not null)")
 	if !m.table.AppendOnly {
 		b.WriteString(" partition by list (until_position);\n")
 		// Every change deletes a current version: without eager vacuuming the small table would grow into a large one.
