@@ -196,7 +196,7 @@ func TestAFilteredStreamGoesOnBehindWhatItSent(t *testing.T) {
 
 func TestAQuietStreamBeatsAndASlowReaderLosesOnlyItsOwn(t *testing.T) {
 	t.Parallel()
-	v := newVault(t, func(_ *vault, p *readapi.Parts, o *web.Options) { o.Idle = 300 * time.Millisecond })
+	v := newVault(t, func(_ *vault, p *readapi.Parts, o *web.Options) { o.Idle = time.Second })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	res, err := v.client.Do(v.request(ctx, http.MethodGet, "ann analyst", "/v1/events", "Accept", "text/event-stream"))
@@ -219,7 +219,9 @@ func TestAQuietStreamBeatsAndASlowReaderLosesOnlyItsOwn(t *testing.T) {
 	_, err = io.WriteString(conn, "GET /v1/events HTTP/1.1\r\nHost: vault\r\nAuthorization: Bearer slow analyst\r\nAccept: text/event-stream\r\n\r\n")
 	must(t, err)
 	id := domain.MediaID(uuid.NewString())
-	v.deletions(id, 8000)
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() { v.deletions(id, 8000) })
 	got := 0
 	for got < 16_000 {
 		if !lines.Scan() {
