@@ -58,13 +58,17 @@ type MediaQuery struct {
 // MediaPage is one part of what was found.
 type MediaPage struct {
 	Items []Item
-	Total int64 // of all that matches; at most TotalLimit is counted
+	Total int64 // of all that matches; at most TotalLimit, or TotalLimitStaff, is counted
 	More  bool  // there is more than Total
 	Next  string
 }
 
-// TotalLimit is how far Total counts, so that no list costs more the more there is.
-const TotalLimit = 10_000
+// How far Total counts, so that no list costs more the more there is. Lists over everybody's items, which nobody reads to the
+// end, count less far.
+const (
+	TotalLimit      = 10_000
+	TotalLimitStaff = 1_000
+)
 
 // Item is one item as of a moment, for whoever may know of it: its owner, members of its organisation, those whom it was shared
 // with by name, moderators, auditors and admins. Errors: ErrHidden for everybody else.
@@ -125,22 +129,29 @@ func (l *Library) Page(ctx context.Context, viewer domain.Actor, query MediaQuer
 		if err != nil {
 			return MediaPage{}, errCursor()
 		}
-		page.count(total)
+		page.count(total, q.countTo(query))
 		after = order.after(place, q.args)
 	} else {
-		total, err := l.count(ctx, q, branches)
+		total, err := l.count(ctx, q, branches, q.countTo(query))
 		if err != nil {
 			return MediaPage{}, err
 		}
-		page.count(total)
+		page.count(total, q.countTo(query))
 	}
 	return page, l.fill(ctx, &page, q, branches, query, order, after, query.bound(viewer, m))
 }
 
-func (p *MediaPage) count(total int64) { p.Total, p.More = min(total, TotalLimit), total > TotalLimit }
+func (p *MediaPage) count(total, limit int64) { p.Total, p.More = min(total, limit), total > limit }
 
-func (l *Library) count(ctx context.Context, q *mediaQuestion, branches []string) (int64, error) {
-	limit := " limit " + strconv.Itoa(TotalLimit+1)
+func (q *mediaQuestion) countTo(query MediaQuery) int64 {
+	if query.Owner == "" && q.viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin) {
+		return TotalLimitStaff
+	}
+	return TotalLimit
+}
+
+func (l *Library) count(ctx context.Context, q *mediaQuestion, branches []string, most int64) (int64, error) {
+	limit := " limit " + strconv.FormatInt(most+1, 10)
 	parts := make([]string, len(branches))
 	for i, b := range branches {
 		parts[i] = "(select 1 from library m where " + q.where(b) + limit + ")"

@@ -177,7 +177,7 @@ func (r *rebuild) load(ctx context.Context) error {
 	if err := r.m.index(ctx, tx, rebuilt); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "analyze "+r.m.tables(rebuilt).parent); err != nil {
+	if err := r.m.analyze(ctx, tx, rebuilt); err != nil {
 		return err
 	}
 	r.out.Index = time.Since(began)

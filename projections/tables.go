@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -162,6 +164,25 @@ func (m *model) indexes(suffix string) []string {
 		}
 	}
 	return all
+}
+
+// analyze lets the planner know the columns that rows are looked for by; looking at the wide ones takes longer than an index.
+func (m *model) analyze(ctx context.Context, x executor, suffix string) error {
+	columns := "key, from_position, until_position"
+	for _, c := range m.shape.columns {
+		if slices.ContainsFunc(m.table.Indexes, func(i Index) bool {
+			return slices.Contains(strings.FieldsFunc(i.On, func(r rune) bool { return !unicode.IsLetter(r) && r != '_' }), c.name)
+		}) {
+			columns += `, "` + c.name + `"`
+		}
+	}
+	t := m.tables(suffix)
+	for _, table := range slices.Compact([]string{t.current, t.closed}) {
+		if _, err := x.Exec(ctx, "analyze "+table+" ("+columns+")"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop removes a set of tables, if it is there.
