@@ -9,7 +9,7 @@ import (
 // The refusals. Their codes never change. What the item's own state forbids is said in the media aggregate's words.
 var (
 	ErrNotFound   = domain.Refuse(domain.NotFound, "not_found", "there is no such item")
-	ErrRestricted = domain.Refuse(domain.Forbidden, "restricted", "the item is restricted; links do not open it")
+	ErrRestricted = domain.Refuse(domain.Forbidden, "restricted", "the item is restricted to its owner and those it is shared with by name")
 	ErrExhausted  = domain.Refuse(domain.Gone, "share_exhausted", "the share was opened as often as it allows")
 	ErrWhat       = domain.Refuse(domain.Invalid, "invalid", "what is asked for is not one of content, download, thumbnail, view")
 )
@@ -45,7 +45,7 @@ type Serve struct {
 	Bytes   int64          // how many were asked for
 
 	Found      bool  // the item is there
-	Restricted bool  // moderation stopped its links
+	Restricted bool  // moderation narrowed it to its owner and those it is shared with by name
 	Delivery   error // why the item's state forbids to deliver, or nil
 	Right      error // why the right does not hold: the share's refusal, or nil
 	MaxOpens   int   // of the share; 0: no limit
@@ -63,7 +63,7 @@ func (c Serve) Decide(s State) ([]Event, error) {
 		return nil, c.Right
 	case c.Via == "":
 		return nil, ErrNotFound
-	case c.Via == ViaLink && c.Restricted:
+	case (c.Via == ViaLink || c.Via == ViaOrganisation) && c.Restricted:
 		return nil, ErrRestricted
 	case c.Delivery != nil && !(c.What == View && (c.Via == ViaOwner || c.Via == ViaRole)):
 		return nil, c.Delivery

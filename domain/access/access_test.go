@@ -41,6 +41,7 @@ func TestServe(t *testing.T) {
 			{held, func(c *access.Serve) { c.Delivery = held }},
 			{held, func(c *access.Serve) { c.Right = held }},
 			{access.ErrRestricted, func(c *access.Serve) { c.Restricted = true }},
+			{access.ErrRestricted, func(c *access.Serve) { c.Via, c.Restricted = access.ViaOrganisation, true }},
 			{access.ErrWhat, func(c *access.Serve) { c.What = "everything" }},
 			{held, func(c *access.Serve) { c.What, c.Delivery = access.View, held }},
 		} {
