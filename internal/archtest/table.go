@@ -39,7 +39,7 @@ func table() []rule {
 		// HTTP and gRPC. No SQL: pgx is not here.
 		{"writeapi", []string{"domain", "domain/*", "commands", "internal/web"}, []string{"github.com/gorilla/mux", "github.com/google/uuid"}},
 		{"readapi", []string{"domain", "projections", "adapters/blobs", "internal/web"}, []string{"github.com/gorilla/mux", "github.com/google/uuid"}},
-		{"streamapi", []string{"domain", "eventstore", "internal/web"}, []string{"github.com/EventStore/EventStore-Client-Go/v4", "google.golang.org/grpc", "google.golang.org/protobuf", "github.com/google/uuid", "golang.org/x/sync"}},
+		{"streamapi", []string{"domain", "eventstore", "internal/web"}, []string{"github.com/EventStore/EventStore-Client-Go/v4", "google.golang.org/grpc", "google.golang.org/genproto/googleapis/rpc", "google.golang.org/protobuf", "github.com/google/uuid", "golang.org/x/sync"}},
 
 		// Where the parts meet.
 		{"migrations", nil, []string{"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3"}},

@@ -1,0 +1,261 @@
+package streamapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// Bounds of one BatchAppend call: appends that wait for their end, and appends of which only a part has come.
+const (
+	batchesUnderWay = 256
+	batchesOpen     = 1024
+)
+
+// BatchAppend implements streams.StreamsServer: many appends over one call, each told in one or more parts and answered under
+// its correlation id as soon as it is done. Appends to the same stream are done in the order in which they were completed.
+func (s *Server) BatchAppend(call streams.Streams_BatchAppendServer) error {
+	b := &batches{
+		server: s, call: call, principal: principalOf(call.Context()),
+		open: map[uuid.UUID]*batch{}, room: make(chan struct{}, batchesUnderWay), last: map[eventstore.Stream]chan struct{}{},
+	}
+	err := b.receive()
+	b.work.Wait()
+	return err
+}
+
+type batches struct {
+	server    *Server
+	call      streams.Streams_BatchAppendServer
+	principal Principal
+
+	open map[uuid.UUID]*batch // owned by receive
+	room chan struct{}        // one for each append under way
+	work sync.WaitGroup       // the appends under way
+
+	sending sync.Mutex // call.Send is not safe for concurrent use
+
+	mu   sync.Mutex                          // guards last
+	last map[eventstore.Stream]chan struct{} // closed when the append to the stream that was completed last is done
+}
+
+type batch struct {
+	appending
+	correlation *shared.UUID
+	options     *streams.BatchAppendReq_Options
+	deadline    time.Time // the zero Time: none
+	err         error     // found while it was received
+}
+
+func (b *batches) receive() error {
+	for {
+		m, err := b.call.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		id, err := uuidOf(m.GetCorrelationId())
+		if err != nil {
+			return err
+		}
+		one := b.open[id]
+		if one == nil {
+			if len(b.open) >= batchesOpen {
+				return status.Errorf(codes.ResourceExhausted, "more than %d appends have been begun and not completed", batchesOpen)
+			}
+			one = b.begin(m)
+			b.open[id] = one
+		}
+		for _, p := range m.GetProposedMessages() {
+			if one.err == nil {
+				one.err = one.add(p)
+			}
+		}
+		if one.err != nil {
+			one.entries = nil // it will be refused: nothing needs to be kept
+		}
+		if m.GetIsFinal() {
+			delete(b.open, id)
+			select {
+			case b.room <- struct{}{}:
+			case <-b.call.Context().Done():
+				return b.call.Context().Err()
+			}
+			b.start(one)
+		}
+	}
+}
+
+func (b *batches) begin(m *streams.BatchAppendReq) *batch {
+	o := m.GetOptions()
+	one := &batch{correlation: m.GetCorrelationId(), options: o}
+	one.principal, one.most = b.principal, b.server.MaxAppend
+	if o == nil {
+		one.err = invalidArgument("'options' is required with the first part of an append")
+		return one
+	}
+	if one.stream, one.err = streamOf(o.GetStreamIdentifier()); one.err != nil {
+		return one
+	}
+	switch v := o.GetExpectedStreamPosition().(type) {
+	case *streams.BatchAppendReq_Options_StreamPosition:
+		one.expected, one.err = exactly(v.StreamPosition)
+	case *streams.BatchAppendReq_Options_NoStream:
+		one.expected = expectation(eventstore.NoStream)
+	case *streams.BatchAppendReq_Options_StreamExists:
+		one.expected = mustExist
+	default:
+		one.expected = expectation(eventstore.Any)
+	}
+	switch d := o.GetDeadlineOption().(type) {
+	case *streams.BatchAppendReq_Options_Deadline:
+		if for_ := d.Deadline.AsDuration(); for_ > 0 && for_ < 365*24*time.Hour {
+			one.deadline = time.Now().Add(for_)
+		}
+	case *streams.BatchAppendReq_Options_Deadline_21_10_0:
+		if at := d.Deadline_21_10_0.AsTime(); at.Year() < 9000 { // DateTime.MaxValue is how clients say none
+			one.deadline = at
+		}
+	}
+	return one
+}
+
+// start does an append behind the one before it to the same stream.
+func (b *batches) start(one *batch) {
+	done := make(chan struct{})
+	b.mu.Lock()
+	before := b.last[one.stream]
+	b.last[one.stream] = done
+	b.mu.Unlock()
+	b.work.Go(func() {
+		defer func() {
+			b.mu.Lock()
+			if b.last[one.stream] == done {
+				delete(b.last, one.stream)
+			}
+			b.mu.Unlock()
+			close(done)
+			<-b.room
+		}()
+		if before != nil {
+			<-before
+		}
+		answer := b.do(one)
+		b.sending.Lock()
+		defer b.sending.Unlock()
+		_ = b.call.Send(answer) // whoever is gone cannot be answered; receive ends, too
+	})
+}
+
+func (b *batches) do(one *batch) *streams.BatchAppendResp {
+	ctx := b.call.Context()
+	if !one.deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, one.deadline)
+		defer cancel()
+	}
+	answer := &streams.BatchAppendResp{CorrelationId: one.correlation, StreamIdentifier: one.options.GetStreamIdentifier()}
+	switch v := one.options.GetExpectedStreamPosition().(type) {
+	case *streams.BatchAppendReq_Options_StreamPosition:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamPosition{StreamPosition: v.StreamPosition}
+	case *streams.BatchAppendReq_Options_NoStream:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_NoStream{NoStream: &emptypb.Empty{}}
+	case *streams.BatchAppendReq_Options_StreamExists:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamExists{StreamExists: &emptypb.Empty{}}
+	default:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_Any{Any: &emptypb.Empty{}}
+	}
+	done, wrong, err := appended{}, (*wrongVersion)(nil), one.err
+	if err == nil {
+		done, wrong, err = b.server.append(ctx, &one.appending)
+	}
+	switch {
+	case err != nil:
+		answer.Result = &streams.BatchAppendResp_Error{Error: batchError(one, b.server.fault(ctx, err), b.server.MaxAppend)}
+	case wrong != nil:
+		answer.Result = &streams.BatchAppendResp_Error{Error: batchStatus(codes.AlreadyExists, "WrongExpectedVersion", wrongDetails(*wrong))}
+	default:
+		success := &streams.BatchAppendResp_Success{
+			CurrentRevisionOption: &streams.BatchAppendResp_Success_NoStream{NoStream: &emptypb.Empty{}},
+			PositionOption:        &streams.BatchAppendResp_Success_NoPosition{NoPosition: &emptypb.Empty{}},
+		}
+		if done.revision >= 0 {
+			success.CurrentRevisionOption = &streams.BatchAppendResp_Success_CurrentRevision{CurrentRevision: uint64(done.revision)}
+		}
+		if done.position > 0 {
+			at := uint64(done.position)
+			success.PositionOption = &streams.BatchAppendResp_Success_Position{
+				Position: &shared.AllStreamPosition{CommitPosition: at, PreparePosition: at},
+			}
+		}
+		answer.Result = &streams.BatchAppendResp_Success_{Success: success}
+	}
+	return answer
+}
+
+// batchError says an exception in the form that answers within a batch have.
+func batchError(one *batch, err error, most int) *statuspb.Status {
+	var e *exception
+	if errors.As(err, &e) && len(e.trailers) > 1 {
+		switch e.trailers[1] {
+		case "stream-deleted":
+			return batchStatus(codes.FailedPrecondition, e.message, &shared.StreamDeleted{StreamIdentifier: identifierOf(one.stream)})
+		case "access-denied":
+			return batchStatus(codes.PermissionDenied, e.message, &shared.AccessDenied{})
+		case "maximum-append-size-exceeded":
+			return batchStatus(codes.InvalidArgument, e.message, &shared.MaximumAppendSizeExceeded{MaxAppendSize: uint32(most)}) //nolint:gosec // at most 64 MiB
+		}
+	}
+	switch st := status.Convert(err); st.Code() {
+	case codes.DeadlineExceeded:
+		return batchStatus(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})
+	case codes.InvalidArgument:
+		return batchStatus(codes.InvalidArgument, st.Message(), &shared.BadRequest{Message: st.Message()})
+	default:
+		return batchStatus(st.Code(), st.Message(), &shared.Unknown{})
+	}
+}
+
+func batchStatus(c codes.Code, message string, details proto.Message) *statuspb.Status {
+	st := &statuspb.Status{Code: int32(c), Message: message} //nolint:gosec // below 20
+	if packed, err := anypb.New(details); err == nil {       // the code and the message say it, too
+		st.Details = append(st.Details, packed)
+	}
+	return st
+}
+
+func wrongDetails(w wrongVersion) *shared.WrongExpectedVersion {
+	m := &shared.WrongExpectedVersion{
+		CurrentStreamRevisionOption: &shared.WrongExpectedVersion_CurrentNoStream{CurrentNoStream: &emptypb.Empty{}},
+	}
+	if w.actual >= 0 {
+		m.CurrentStreamRevisionOption = &shared.WrongExpectedVersion_CurrentStreamRevision{CurrentStreamRevision: uint64(w.actual)}
+	}
+	switch w.expected {
+	case expectation(eventstore.Any):
+		m.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedAny{ExpectedAny: &emptypb.Empty{}}
+	case mustExist:
+		m.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedStreamExists{ExpectedStreamExists: &emptypb.Empty{}}
+	case expectation(eventstore.NoStream):
+		m.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedNoStream{ExpectedNoStream: &emptypb.Empty{}}
+	default:
+		m.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedStreamPosition{ExpectedStreamPosition: uint64(w.expected)} //nolint:gosec // not negative
+	}
+	return m
+}

@@ -1,0 +1,182 @@
+package streamapi
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // the codec of everything but events
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// Reading a log is mostly encoding events. They are written as bytes at once, without a message in between, which costs a
+// fraction; everything else goes through the messages of protos/streams. A test holds both against each other.
+
+// encoded is a message that was written already.
+type encoded []byte
+
+// codec passes encoded messages through, and leaves all others to grpc's own.
+type codec struct{}
+
+// Name implements encoding.CodecV2.
+func (codec) Name() string { return "proto" }
+
+// Marshal implements encoding.CodecV2.
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	if e, ok := v.(encoded); ok {
+		return mem.BufferSlice{mem.SliceBuffer(e)}, nil
+	}
+	return encoding.GetCodecV2("proto").Marshal(v)
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	return encoding.GetCodecV2("proto").Unmarshal(data, v)
+}
+
+// shown is an event as a consumer sees it.
+type shown struct {
+	raw      eventstore.Raw // its data as it is shown; its metadata as it is stored
+	revision eventstore.Revision
+	custom   []byte
+	isJSON   bool
+}
+
+// encoder writes events into blocks, so that many share an allocation. One goroutine uses it.
+type encoder struct {
+	text  bool // ids as text
+	block []byte
+}
+
+const encoderBlock = 128 << 10
+
+// room answers an empty slice with room for n bytes.
+func (e *encoder) room(n int) []byte {
+	if n > encoderBlock/4 {
+		return make([]byte, 0, n)
+	}
+	if n > cap(e.block)-len(e.block) {
+		e.block = make([]byte, 0, encoderBlock)
+	}
+	from := len(e.block)
+	e.block = e.block[:from+n]
+	return e.block[from:from:len(e.block)]
+}
+
+// read is a streams.ReadResp with an event, the link that led to it, or both; event nil: the link's target is not there.
+func (e *encoder) read(event, link *shown, position eventstore.Position) encoded {
+	n := e.sizeReadEvent(event, link, position)
+	b := e.room(n + 1 + protowire.SizeVarint(uint64(n)))
+	b = protowire.AppendTag(b, 1, protowire.BytesType) // ReadResp.event
+	b = protowire.AppendVarint(b, uint64(n))
+	return e.appendReadEvent(b, event, link, position)
+}
+
+func (e *encoder) sizeReadEvent(event, link *shown, position eventstore.Position) int {
+	n := 1 + protowire.SizeVarint(uint64(position)) //nolint:gosec // positive
+	for _, r := range []*shown{event, link} {
+		if r != nil {
+			n += 1 + protowire.SizeBytes(e.sizeRecorded(r))
+		}
+	}
+	return n
+}
+
+func (e *encoder) appendReadEvent(b []byte, event, link *shown, position eventstore.Position) []byte {
+	for i, r := range []*shown{event, link} {
+		if r == nil {
+			continue
+		}
+		b = protowire.AppendTag(b, protowire.Number(i+1), protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(e.sizeRecorded(r))) //nolint:gosec // a length
+		b = e.appendRecorded(b, r)
+	}
+	b = protowire.AppendTag(b, 3, protowire.VarintType)
+	return protowire.AppendVarint(b, uint64(position)) //nolint:gosec // positive
+}
+
+func (e *encoder) sizeID(id *uuid.UUID) int {
+	if e.text {
+		return 1 + protowire.SizeBytes(36)
+	}
+	return 1 + protowire.SizeBytes(2+protowire.SizeVarint(binary.BigEndian.Uint64(id[:8]))+protowire.SizeVarint(binary.BigEndian.Uint64(id[8:])))
+}
+
+func sizeString(n int) int { return 1 + protowire.SizeBytes(n) }
+
+func contentType(isJSON bool) string {
+	if isJSON {
+		return contentJSON
+	}
+	return contentBinary
+}
+
+func (e *encoder) sizeRecorded(r *shown) int {
+	var ticks [20]byte
+	created := len(strconv.AppendInt(ticks[:0], r.raw.At.UnixNano()/100, 10))
+	position := protowire.SizeVarint(uint64(r.raw.Position)) //nolint:gosec // positive
+	n := 1 + protowire.SizeBytes(e.sizeID(&r.raw.ID))
+	n += 1 + protowire.SizeBytes(sizeString(len(r.raw.Stream)))
+	n += 1 + protowire.SizeVarint(uint64(r.revision)) //nolint:gosec // not negative
+	n += 2 * (1 + position)
+	n += sizeString(sizeString(len(keyType)) + sizeString(len(r.raw.Type)))
+	n += sizeString(sizeString(len(keyCreated)) + sizeString(created))
+	n += sizeString(sizeString(len(keyContentType)) + sizeString(len(contentType(r.isJSON))))
+	n += sizeString(len(r.custom))
+	n += sizeString(len(r.raw.Data))
+	return n
+}
+
+func (e *encoder) appendRecorded(b []byte, r *shown) []byte {
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(e.sizeID(&r.raw.ID))) //nolint:gosec // a length
+	b = e.appendID(b, &r.raw.ID)
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(sizeString(len(r.raw.Stream)))) //nolint:gosec // a length
+	b = appendString(b, 3, string(r.raw.Stream))
+	position := uint64(r.raw.Position) //nolint:gosec // positive
+	b = protowire.AppendTag(b, 3, protowire.VarintType)
+	b = protowire.AppendVarint(b, uint64(r.revision)) //nolint:gosec // not negative
+	b = protowire.AppendTag(b, 4, protowire.VarintType)
+	b = protowire.AppendVarint(b, position)
+	b = protowire.AppendTag(b, 5, protowire.VarintType)
+	b = protowire.AppendVarint(b, position)
+	b = appendPair(b, keyType, r.raw.Type)
+	var ticks [20]byte
+	b = appendPair(b, keyCreated, string(strconv.AppendInt(ticks[:0], r.raw.At.UnixNano()/100, 10)))
+	b = appendPair(b, keyContentType, contentType(r.isJSON))
+	b = protowire.AppendTag(b, 7, protowire.BytesType)
+	b = protowire.AppendBytes(b, r.custom)
+	b = protowire.AppendTag(b, 8, protowire.BytesType)
+	return protowire.AppendBytes(b, r.raw.Data)
+}
+
+func (e *encoder) appendID(b []byte, id *uuid.UUID) []byte {
+	if e.text {
+		return appendString(b, 2, id.String())
+	}
+	most, least := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(2+protowire.SizeVarint(most)+protowire.SizeVarint(least))) //nolint:gosec // a length
+	b = protowire.AppendTag(b, 1, protowire.VarintType)
+	b = protowire.AppendVarint(b, most)
+	b = protowire.AppendTag(b, 2, protowire.VarintType)
+	return protowire.AppendVarint(b, least)
+}
+
+func appendString(b []byte, n protowire.Number, s string) []byte {
+	b = protowire.AppendTag(b, n, protowire.BytesType)
+	return protowire.AppendString(b, s)
+}
+
+// appendPair writes an entry of the map of system metadata.
+func appendPair(b []byte, key, value string) []byte {
+	b = protowire.AppendTag(b, 6, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(sizeString(len(key))+sizeString(len(value)))) //nolint:gosec // a length
+	b = appendString(b, 1, key)
+	return appendString(b, 2, value)
+}
