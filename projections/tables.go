@@ -153,7 +153,11 @@ func (m *model) indexes(suffix string) []string {
 			where = " where " + i.Where
 		}
 		if i.Scope != ClosedOnly {
-			all = append(all, fmt.Sprintf("create index on %s using %s (%s)%s", t.current, using, i.On, where))
+			on := i.On
+			if using == "btree" && i.Scope == AllVersions {
+				on += ", from_position" // what changed since the moment is passed over within the index
+			}
+			all = append(all, fmt.Sprintf("create index on %s using %s (%s)%s", t.current, using, on, where))
 		}
 		if i.Scope != CurrentOnly && !m.table.AppendOnly {
 			on := i.On
