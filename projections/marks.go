@@ -23,6 +23,7 @@ type marks struct {
 	at    map[string]eventstore.Position // as last asked; guarded by mu
 	asked time.Time                      // when the question was sent; guarded by mu
 	moved chan struct{}                  // closed when a runner of this process committed; guarded by mu
+	own   map[string]eventstore.Position // where the runners of this process are; guarded by mu
 }
 
 // poll is how often waiters ask the database while another process projects.
@@ -31,14 +32,15 @@ const poll = 4 * time.Millisecond
 func newMarks(pool *pgxpool.Pool, models []*model) *marks {
 	return &marks{
 		pool: pool, models: models, asking: make(chan struct{}, 1),
-		at: map[string]eventstore.Position{}, moved: make(chan struct{}),
+		at: map[string]eventstore.Position{}, moved: make(chan struct{}), own: map[string]eventstore.Position{},
 	}
 }
 
-// wake tells the waiters that a read model of this process moved on.
-func (m *marks) wake() {
+// wake tells the waiters that a runner of this process brought a read model to a position.
+func (m *marks) wake(name string, p eventstore.Position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.own[name] = p
 	close(m.moved)
 	m.moved = make(chan struct{})
 	m.asked = time.Time{}
@@ -67,6 +69,12 @@ func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) er
 			return ctx.Err()
 		case <-moved:
 			t.Stop()
+			m.mu.Lock()
+			reached := m.own[name] >= p
+			m.mu.Unlock()
+			if reached {
+				return nil
+			}
 		case <-t.C:
 		}
 		since = time.Now()

@@ -82,6 +82,7 @@ func (r *runner) take(ctx context.Context) error {
 		}
 		break
 	}
+	r.marks.wake(r.m.name, r.position)
 	r.rows = r.m.fold()
 	r.parked = map[string]bool{}
 	rows, err := r.pool.Query(ctx, `select distinct key from projection_parked where projection = $1`, r.m.name)
@@ -241,7 +242,7 @@ func (r *runner) commit(ctx context.Context, events []eventstore.Recorded, throu
 // settled notes what was committed.
 func (r *runner) settled(c *change, events []eventstore.Recorded, through eventstore.Position, live bool, began time.Time) {
 	r.position = through
-	r.marks.wake()
+	r.marks.wake(r.m.name, r.position)
 	for _, p := range c.aside {
 		r.parked[p.key] = true
 		if p.reason != "" {
