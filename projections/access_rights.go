@@ -313,11 +313,3 @@ func discreetly(grants []Grant, viewer domain.Actor) []Grant {
 func isStaff(viewer domain.Actor) bool {
 	return viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
 }
-
-// before is the moment's position bound of reads straight from the log.
-func (a At) before() eventstore.Position {
-	if !a.Past {
-		return Forever
-	}
-	return a.Position
-}

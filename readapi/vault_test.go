@@ -60,7 +60,6 @@ type vault struct {
 	spec   *apitest.Spec
 	client *http.Client
 	url    string
-	idle   time.Duration
 }
 
 type option func(*vault, *readapi.Parts, *web.Options)

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -266,7 +265,7 @@ func waitForLog(t *testing.T, v *vault, says string) {
 		case <-v.done:
 			t.Fatalf("the vault ended:\n%s", v.log)
 		case <-deadline:
-			t.Fatal(fmt.Sprintf("the vault did not say %q:\n%s", says, v.log))
+			t.Fatalf("the vault did not say %q:\n%s", says, v.log)
 		case <-tick.C:
 		}
 	}
