@@ -9,7 +9,6 @@ import (
 	"github.com/mediavault-io/mediavault/domain/access"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/share"
-	"github.com/mediavault-io/mediavault/eventstore"
 )
 
 // Principal is who has a right: a user or an organisation by id, whoever holds a link (by the share's id), or a role.
