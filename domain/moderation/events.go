@@ -1,6 +1,10 @@
 package moderation
 
-import "github.com/mediavault-io/mediavault/domain"
+import (
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
 
 // Category is the first part of the streams of this aggregate: `moderation-<case id>`.
 const Category = "moderation"
@@ -15,7 +19,14 @@ type Event interface {
 var Types = []domain.Type{
 	domain.TypeOf[Opened](),
 	domain.TypeOf[Reported](),
+	domain.TypeOf[ReachChanged](),
 	domain.TypeOf[Assigned](),
+	domain.TypeOf[Claimed](),
+	domain.TypeOf[GivenBack](),
+	domain.TypeOf[Escalated](),
+	domain.TypeOf[Proposed](),
+	domain.TypeOf[Confirmed](),
+	domain.TypeOf[Declined](),
 	domain.TypeOf[Decided](),
 	domain.TypeOf[Appealed](),
 	domain.TypeOf[AppealDecided](),
@@ -62,6 +73,17 @@ type Opened struct {
 	Category string          `json:"category"` // from Categories
 	Note     domain.Personal `json:"note,omitzero"`
 	Score    int             `json:"score,omitempty"` // 0..100: how sure the detector is
+	// Version is the one of the media that this is about; it stays evidence, whatever version comes later. 0: not known then.
+	Version int `json:"version,omitempty"`
+	// Reach is who could see the media then.
+	Reach Reach `json:"reach,omitzero"`
+}
+
+// Reach is how many may see a media item besides its owner, by the shares that are alive.
+type Reach struct {
+	Users         int `json:"users,omitempty"`         // named one by one
+	Organisations int `json:"organisations,omitempty"` // its own, and those it is shared with
+	Links         int `json:"links,omitempty"`         // each for anyone who holds it
 }
 
 // Reported is one more report on media whose case is open already.
@@ -71,9 +93,58 @@ type Reported struct {
 	Category string          `json:"category"`
 	Note     domain.Personal `json:"note,omitzero"`
 	Score    int             `json:"score,omitempty"`
+	Version  int             `json:"version,omitempty"` // of the media; 0: not known then
 }
 
-// Assigned puts a case into one moderator's hands.
+// ReachChanged is that others may see the media now than before, while the case is open.
+type ReachChanged struct {
+	Reach Reach `json:"reach"`
+}
+
+// Claimed puts a case into the hands of the moderator who took it, until then; said again by the same one it is later. When the
+// time is over the case is nobody's, and nothing needs to be said.
+type Claimed struct {
+	Moderator domain.UserID `json:"moderator"`
+	Until     time.Time     `json:"until"`
+}
+
+// GivenBack is a claim that its moderator ended early.
+type GivenBack struct {
+	Moderator domain.UserID `json:"moderator"`
+}
+
+// Escalated is a case that a moderator put before an admin: until it is decided, only an admin decides it.
+type Escalated struct {
+	By   domain.UserID   `json:"by"`
+	Note domain.Personal `json:"note,omitzero"` // internal; about the owner
+}
+
+// Proposed is a decision that needs a second moderator before it counts.
+type Proposed struct {
+	Number    int             `json:"number"` // of this proposal in this case, from 1
+	Media     domain.MediaID  `json:"media"`
+	Version   int             `json:"version,omitempty"`
+	By        domain.UserID   `json:"by"`
+	Action    Action          `json:"action"`
+	Reason    domain.Personal `json:"reason,omitzero"`
+	Policy    string          `json:"policy"`
+	Statement domain.Personal `json:"statement,omitzero"`
+}
+
+// Confirmed is a proposal that a second moderator agreed with: it is decided.
+type Confirmed struct {
+	Number int           `json:"number"` // of the proposal
+	By     domain.UserID `json:"by"`
+}
+
+// Declined is a proposal that comes to nothing: a second moderator did not agree, or its author withdrew it.
+type Declined struct {
+	Number int             `json:"number"` // of the proposal
+	By     domain.UserID   `json:"by"`
+	Reason domain.Personal `json:"reason,omitzero"` // internal; about the owner
+}
+
+// Assigned puts a case into one moderator's hands, without a time.
 type Assigned struct {
 	Moderator domain.UserID `json:"moderator"`
 	By        domain.UserID `json:"by"`
@@ -89,6 +160,8 @@ type Decided struct {
 	Reason    domain.Personal `json:"reason,omitzero"` // internal; about the owner
 	Policy    string          `json:"policy"`          // reference of the rule that was applied
 	Statement domain.Personal `json:"statement,omitzero"`
+	// ConfirmedBy is the second moderator, where the decision needed one.
+	ConfirmedBy domain.UserID `json:"confirmed_by,omitempty"`
 }
 
 // Appealed is the owner's objection to the last decision.
@@ -138,3 +211,24 @@ func (AppealDecided) EventType() string { return "moderation.appeal_decided" }
 
 // EventType implements domain.Event.
 func (Closed) EventType() string { return "moderation.closed" }
+
+// EventType implements domain.Event.
+func (ReachChanged) EventType() string { return "moderation.reach_changed" }
+
+// EventType implements domain.Event.
+func (Claimed) EventType() string { return "moderation.claimed" }
+
+// EventType implements domain.Event.
+func (GivenBack) EventType() string { return "moderation.given_back" }
+
+// EventType implements domain.Event.
+func (Escalated) EventType() string { return "moderation.escalated" }
+
+// EventType implements domain.Event.
+func (Proposed) EventType() string { return "moderation.proposed" }
+
+// EventType implements domain.Event.
+func (Confirmed) EventType() string { return "moderation.confirmed" }
+
+// EventType implements domain.Event.
+func (Declined) EventType() string { return "moderation.declined" }

@@ -10,12 +10,17 @@
 //	               Appeal v
 //	                     appealed --DecideAppeal (another person)--> closed
 //
-// Report joins a case that is not closed; Assign is possible in each state but closed. A case that is closed stays so: a
-// later report opens another one.
+// Report joins a case that is not closed; Assign and Claim are possible in each state but closed. A case that is closed stays so:
+// a later report opens another one. Beside that, a case may be
+//
+//	in somebody's hands    Assign: until it is given to another; Claim: until the lease ends, GiveBack, or the decision
+//	escalated              Escalate: until it is decided, only an admin decides it
+//	proposed               Decide (remove, where four eyes are asked for): until another moderator says Confirm, or Decline
 package moderation
 
 import (
 	"slices"
+	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
 )
@@ -34,6 +39,14 @@ var (
 	ErrNotAppealed  = domain.Refuse(domain.Conflict, "nothing_to_appeal", "the last decision took nothing away")
 	ErrDecidedFirst = domain.Refuse(domain.Forbidden, "decided_first", "an appeal is never judged by who decided first")
 	ErrAssigned     = domain.Refuse(domain.Conflict, "assigned_to_another", "the case is in another moderator's hands")
+	ErrClaimed      = domain.Refuse(domain.Conflict, "claimed_by_another", "another moderator has the case for now")
+	ErrNotClaimed   = domain.Refuse(domain.Conflict, "not_claimed", "the case is not in your hands any more; claim it again")
+	ErrNotWaiting   = domain.Refuse(domain.Conflict, "not_waiting", "the case waits for no moderator")
+	ErrEscalated    = domain.Refuse(domain.Forbidden, "escalated", "the case was put before an admin")
+	ErrProposed     = domain.Refuse(domain.Conflict, "proposed", "a proposal waits for a second moderator")
+	ErrNoProposal   = domain.Refuse(domain.NotFound, "no_such_proposal", "there is no such proposal")
+	ErrProposalOver = domain.Refuse(domain.Conflict, "proposal_over", "the proposal was confirmed or declined already")
+	ErrProposedIt   = domain.Refuse(domain.Forbidden, "proposed_it", "what one moderator proposed another one confirms")
 	ErrBlocked      = domain.Refuse(domain.Conflict, "blocked_by_screening", "what screening blocked cannot be approved as it is")
 )
 
@@ -48,10 +61,11 @@ func Categories() []string { return slices.Clone(categories) }
 
 // Decision is what must be remembered of a decision.
 type Decision struct {
-	By      domain.UserID
-	Action  Action
-	Version int
-	said    Decided
+	By          domain.UserID
+	ConfirmedBy domain.UserID // empty: it needed no second moderator
+	Action      Action
+	Version     int
+	said        Decided
 }
 
 // Filed is what must be remembered of an appeal.
@@ -67,6 +81,7 @@ type Filed struct {
 type report struct {
 	by       domain.UserID
 	category string
+	version  int
 }
 
 // State is what deciding about a case must remember.
@@ -75,10 +90,15 @@ type State struct {
 	Media     domain.MediaID
 	Owner     domain.UserID
 	Moderator domain.UserID // in whose hands it is; empty: nobody's
-	Decisions []Decision    // number n at index n-1
-	Appeals   []Filed       // number n at index n-1
+	Lease     time.Time     // until when; zero: without an end
+	Reach     Reach
+	Escalated bool       // only an admin decides
+	Proposals []Proposal // number n at index n-1
+	Decisions []Decision // number n at index n-1
+	Appeals   []Filed    // number n at index n-1
 	Closed    bool
 	reports   []report
+	senior    bool // it was escalated once
 }
 
 // Evolve is state + event -> state.
@@ -106,6 +126,8 @@ type Report struct {
 	Category string
 	Note     domain.Personal // may be empty
 	Score    int             // 0..100: how sure a detector is
+	Version  int             // fact: of the media, that it is about
+	Reach    Reach           // fact: who may see it
 }
 
 // Decide opens or joins the case. Of what he cannot see, nobody learns that it is there.
@@ -123,12 +145,12 @@ func (c Report) Decide(s State) ([]Event, error) {
 	case !s.Known():
 		return []Event{Opened{
 			Case: c.Case, Media: c.Media, Owner: c.Owner, Origin: c.Origin, By: c.By.ID,
-			Category: c.Category, Note: note, Score: c.Score,
+			Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Reach: c.Reach,
 		}}, nil
-	case slices.Contains(s.reports, report{c.By.ID, c.Category}):
+	case slices.Contains(s.reports, report{c.By.ID, c.Category, c.Version}):
 		return nil, nil
 	}
-	return []Event{Reported{Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score}}, nil
+	return []Event{Reported{Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score, Version: c.Version}}, nil
 }
 
 func (c Report) check() error {
@@ -173,13 +195,13 @@ func (c Report) check() error {
 }
 
 func (e Opened) evolve(s State) State {
-	s.ID, s.Media, s.Owner = e.Case, e.Media, e.Owner
-	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category})
+	s.ID, s.Media, s.Owner, s.Reach = e.Case, e.Media, e.Owner, e.Reach
+	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version})
 	return s
 }
 
 func (e Reported) evolve(s State) State {
-	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category})
+	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version})
 	return s
 }
 
@@ -187,6 +209,7 @@ func (e Reported) evolve(s State) State {
 type Assign struct {
 	By        domain.Actor
 	Moderator domain.UserID
+	At        time.Time
 }
 
 // Decide assigns. Who owns the item cannot be its moderator.
@@ -197,17 +220,22 @@ func (c Assign) Decide(s State) ([]Event, error) {
 	switch {
 	case c.Moderator == "" || len(c.Moderator) > 255:
 		return nil, domain.ErrInvalid.On("moderator").Because("name the moderator by id")
-	case s.Moderator == c.Moderator:
+	case s.Holder(c.At) == c.Moderator:
 		return nil, nil
 	case s.Closed:
 		return nil, ErrClosed
 	case c.Moderator == s.Owner:
 		return nil, ErrOwnMedia
+	case s.leased(c.At) && s.Moderator != c.By.ID:
+		return nil, ErrClaimed
 	}
 	return []Event{Assigned{Moderator: c.Moderator, By: c.By.ID}}, nil
 }
 
-func (e Assigned) evolve(s State) State { s.Moderator = e.Moderator; return s }
+func (e Assigned) evolve(s State) State {
+	s.Moderator, s.Lease = e.Moderator, time.Time{}
+	return s
+}
 
 // Close ends a case whose last decision stands.
 type Close struct {
@@ -241,10 +269,10 @@ const (
 
 func (e Closed) evolve(s State) State { s.Closed = true; return s }
 
-// moderated lets moderators through who do not own the item. Of a case others learn nothing.
+// moderated lets moderators through who do not own the item, and admins where it was escalated. Of a case others learn nothing.
 func (s State) moderated(by domain.Actor) error {
 	switch {
-	case !by.Is(domain.RoleModerator):
+	case !by.Is(domain.RoleModerator) && !(s.senior && by.Is(domain.RoleAdmin)):
 		return ErrNotModerator
 	case !s.Known():
 		return ErrNotFound

@@ -3,6 +3,7 @@ package moderation
 import (
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -18,9 +19,11 @@ type Decide struct {
 	Reason    domain.Personal // internal; needed unless the action is approve
 	Policy    string          // reference of the rule; likewise
 	Statement domain.Personal // to the owner; likewise
+	FourEyes  bool            // fact: a removal needs a second moderator
+	At        time.Time
 }
 
-// Decide decides the case. Approving closes it.
+// Decide decides the case, or proposes a removal where that needs a second moderator. Approving closes the case.
 func (c Decide) Decide(s State) ([]Event, error) {
 	if err := s.moderated(c.By); err != nil {
 		return nil, err
@@ -36,15 +39,25 @@ func (c Decide) Decide(s State) ([]Event, error) {
 			return nil, nil
 		}
 	}
+	waiting, proposed := s.proposal()
+	if proposed && c.FourEyes && waiting.same(c.proposal(next, waiting.Number)) {
+		return nil, nil
+	}
 	switch {
 	case s.Closed:
 		return nil, ErrClosed
 	case s.appealOpen():
 		return nil, ErrAppealOpen
-	case s.Moderator != "" && s.Moderator != c.By.ID:
-		return nil, ErrAssigned
+	case s.Escalated && !c.By.Is(domain.RoleAdmin):
+		return nil, ErrEscalated
+	case s.held(c.By.ID, c.At) != nil:
+		return nil, s.held(c.By.ID, c.At)
+	case proposed:
+		return nil, ErrProposed
 	case c.Action == Approve && c.Blocked:
 		return nil, ErrBlocked
+	case c.Action == Remove && c.FourEyes:
+		return []Event{c.proposal(next, len(s.Proposals)+1)}, nil
 	}
 	next.Number = len(s.Decisions) + 1
 	if c.Action == Approve {
@@ -84,9 +97,13 @@ func (e Decided) same(f Decided) bool {
 		samePersonal(e.Reason, f.Reason) && samePersonal(e.Statement, f.Statement)
 }
 
+// by reports whether the person decided, or confirmed it.
+func (d Decision) by(id domain.UserID) bool { return d.By == id || d.ConfirmedBy == id }
+
 func (e Decided) evolve(s State) State {
-	s.Decisions = append(slices.Clip(s.Decisions), Decision{By: e.By, Action: e.Action, Version: e.Version, said: e})
-	return s
+	s.Decisions = append(slices.Clip(s.Decisions), Decision{By: e.By, ConfirmedBy: e.ConfirmedBy, Action: e.Action, Version: e.Version, said: e})
+	s.Escalated = false
+	return s.free()
 }
 
 // appealsOf are the appeals against the decision.
@@ -145,6 +162,7 @@ func (e Appealed) evolve(s State) State {
 // DecideAppeal ends an appeal, by another person than who decided first.
 type DecideAppeal struct {
 	By        domain.Actor
+	At        time.Time
 	Number    int // of the appeal
 	Outcome   Outcome
 	Reason    domain.Personal // internal
@@ -172,7 +190,7 @@ func (c DecideAppeal) Decide(s State) ([]Event, error) {
 	}
 	appeal := s.Appeals[c.Number-1]
 	decision := s.Decisions[appeal.Decision-1]
-	if decision.By == c.By.ID {
+	if decision.by(c.By.ID) {
 		return nil, ErrDecidedFirst
 	}
 	next := AppealDecided{
@@ -187,6 +205,12 @@ func (c DecideAppeal) Decide(s State) ([]Event, error) {
 			return nil, nil
 		}
 		return nil, ErrAppealed
+	}
+	switch {
+	case s.Escalated && !c.By.Is(domain.RoleAdmin):
+		return nil, ErrEscalated
+	case s.leased(c.At) && s.Moderator != c.By.ID:
+		return nil, ErrClaimed
 	}
 	return []Event{next, Closed{By: c.By.ID, Code: CodeAppealDecided}}, nil
 }

@@ -1,8 +1,10 @@
 package moderation_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -207,26 +209,38 @@ func TestAppeal(t *testing.T) {
 // nothing is said in a closed case.
 func TestInvariants(t *testing.T) {
 	t.Parallel()
-	people := []domain.Actor{alice, bob, mod, judge, owning, domain.System(), {}}
+	people := []domain.Actor{alice, bob, mod, judge, owning, chief, domain.System(), {}}
 	rapid.Check(t, func(t *rapid.T) {
 		s := moderation.State{}
-		deciders := map[int]domain.UserID{}
+		deciders := map[int][]domain.UserID{}
+		now := noon
 		appeals := map[int]int{}
 		for range rapid.IntRange(1, 30).Draw(t, "length") {
 			by := rapid.SampledFrom(people).Draw(t, "by")
+			now = now.Add(time.Duration(rapid.IntRange(0, 12).Draw(t, "minutes")) * time.Minute)
+			decision := decide(by, rapid.SampledFrom([]moderation.Action{moderation.Approve, moderation.Restrict, moderation.Remove}).Draw(t, "action"))
+			decision.FourEyes, decision.At = rapid.Bool().Draw(t, "four eyes"), now
+			proposal := rapid.IntRange(0, 2).Draw(t, "proposal")
 			commands := []func(moderation.State) ([]moderation.Event, error){
 				report(by).Decide,
-				decide(by, rapid.SampledFrom([]moderation.Action{moderation.Approve, moderation.Restrict, moderation.Remove}).Draw(t, "action")).Decide,
-				moderation.Assign{By: by, Moderator: rapid.SampledFrom(people).Draw(t, "whom").ID}.Decide,
+				decision.Decide,
+				moderation.Assign{By: by, Moderator: rapid.SampledFrom(people).Draw(t, "whom").ID, At: now}.Decide,
+				moderation.Claim{By: by, At: now, For: 15 * time.Minute}.Decide,
+				moderation.Renew{By: by, At: now, For: 15 * time.Minute}.Decide,
+				moderation.GiveBack{By: by, At: now}.Decide,
+				moderation.Escalate{By: by, At: now, Note: about("x", "hard")}.Decide,
+				moderation.Confirm{By: by, At: now, Number: proposal}.Decide,
+				moderation.Decline{By: by, At: now, Number: proposal, Reason: about("x", "no")}.Decide,
+				moderation.Spread{By: by, Reach: moderation.Reach{Links: proposal}}.Decide,
 				moderation.Appeal{By: by, Note: about("alice", rapid.SampledFrom([]string{"a", "b"}).Draw(t, "note"))}.Decide,
 				moderation.DecideAppeal{
-					By: by, Number: rapid.IntRange(0, 3).Draw(t, "number"), Reason: about("x", "r"),
+					By: by, At: now, Number: rapid.IntRange(0, 3).Draw(t, "number"), Reason: about("x", "r"),
 					Outcome: rapid.SampledFrom([]moderation.Outcome{moderation.Uphold, moderation.Overturn}).Draw(t, "outcome"),
 				}.Decide,
 				moderation.Close{By: by}.Decide,
 			}
 			command := commands[rapid.IntRange(0, len(commands)-1).Draw(t, "command")]
-			closed := s.Closed
+			closed, holder := s.Closed, s.Holder(now)
 			events, err := command(s)
 			if _, no := domain.AsRefusal(err); err != nil && !no {
 				t.Fatalf("a fault: %v", err)
@@ -236,12 +250,22 @@ func TestInvariants(t *testing.T) {
 					t.Fatalf("%s was said in a closed case", e.EventType())
 				}
 				switch e := e.(type) {
+				case moderation.Claimed:
+					if holder != "" && holder != e.Moderator {
+						t.Fatalf("%s claimed what %s has", e.Moderator, holder)
+					}
 				case moderation.Decided:
-					deciders[e.Number] = e.By
+					deciders[e.Number] = []domain.UserID{e.By, e.ConfirmedBy}
+					if e.ConfirmedBy == e.By {
+						t.Fatalf("%s confirmed his own proposal", e.By)
+					}
+					if e.ConfirmedBy == "" && decision.FourEyes && e.Action == moderation.Remove {
+						t.Fatal("a removal needed two")
+					}
 				case moderation.Appealed:
 					appeals[e.Number] = e.Decision
 				case moderation.AppealDecided:
-					if deciders[appeals[e.Number]] == e.By || e.By == "alice" {
+					if slices.Contains(deciders[appeals[e.Number]], e.By) || e.By == "alice" {
 						t.Fatalf("%s judged an appeal against %s", e.By, deciders[appeals[e.Number]])
 					}
 				}
@@ -260,9 +284,20 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	t.Parallel()
 	scored := opened
 	scored.Origin, scored.Score = moderation.FromDetector, 70
-	domaintest.Golden(t, moderation.Types, opened, scored,
+	seen := scored
+	seen.Version, seen.Reach = 3, moderation.Reach{Users: 3, Organisations: 1, Links: 2}
+	confirmed := decided
+	confirmed.ConfirmedBy = "judge"
+	domaintest.Golden(t, moderation.Types, opened, scored, seen,
 		moderation.Reported{Origin: moderation.FromDetector, By: "system", Category: "screening", Note: about("system", "n"), Score: 50},
-		moderation.Assigned{Moderator: "mod", By: "judge"}, decided, appealed,
+		moderation.Reported{Origin: moderation.FromDetector, By: "system", Category: "screening", Note: about("system", "n"), Score: 50, Version: 3},
+		moderation.Assigned{Moderator: "mod", By: "judge"}, decided, confirmed, appealed, proposed,
+		moderation.ReachChanged{Reach: seen.Reach},
+		moderation.Claimed{Moderator: "mod", Until: time.Date(2026, 11, 22, 10, 15, 0, 123456000, time.UTC)},
+		moderation.GivenBack{Moderator: "mod"},
+		moderation.Escalated{By: "mod", Note: about("alice", "a judge wrote to us")},
+		moderation.Confirmed{Number: 1, By: "judge"},
+		moderation.Declined{Number: 1, By: "judge", Reason: about("alice", "too hard")},
 		moderation.AppealDecided{
 			Number: 1, Decision: 1, Version: 2, Media: "m1", By: "judge", Outcome: moderation.Overturn, Overturns: moderation.Quarantine,
 			Reason: about("alice", "it is"), Statement: about("alice", "sorry"),
