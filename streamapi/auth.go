@@ -60,28 +60,28 @@ func principalOf(ctx context.Context) Principal {
 
 // identified says in the context who calls. What clients ask when they connect, before they know whom they talk to, is
 // answered to anybody.
-func (s *Server) identified(ctx context.Context, method string) (context.Context, error) {
+func (d door) identified(ctx context.Context, method string) (context.Context, error) {
 	if method == serverfeatures.ServerFeatures_GetSupportedMethods_FullMethodName || method == gossip.Gossip_Read_FullMethodName {
 		return ctx, nil
 	}
-	if err := s.answering(ctx); err != nil {
+	if err := d.server.answering(ctx); err != nil {
 		return ctx, err
 	}
-	p, err := s.identify(ctx)
+	p, err := d.identify(ctx)
 	if errors.Is(err, ErrUnauthenticated) {
 		return ctx, unauthenticated("Not Authenticated")
 	}
 	if err != nil {
-		return ctx, s.fault(ctx, err)
+		return ctx, d.server.fault(ctx, err)
 	}
 	return context.WithValue(ctx, principalKey{}, p), nil
 }
 
-func (s *Server) identify(ctx context.Context) (Principal, error) {
+func (d door) identify(ctx context.Context) (Principal, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	shown := md.Get("authorization")
 	if len(shown) == 0 {
-		return s.Authenticate.Nobody(ctx)
+		return d.who.Nobody(ctx)
 	}
 	scheme, value, _ := strings.Cut(strings.TrimSpace(shown[0]), " ")
 	value = strings.TrimSpace(value)
@@ -94,9 +94,9 @@ func (s *Server) identify(ctx context.Context) (Principal, error) {
 		if err != nil || !ok {
 			return Principal{}, ErrUnauthenticated
 		}
-		return s.Authenticate.Basic(ctx, login, password)
+		return d.who.Basic(ctx, login, password)
 	case strings.EqualFold(scheme, "Bearer"):
-		return s.Authenticate.Bearer(ctx, value)
+		return d.who.Bearer(ctx, value)
 	default:
 		return Principal{}, ErrUnauthenticated
 	}

@@ -1,8 +1,10 @@
 package streamapi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/google/uuid"
@@ -103,6 +105,9 @@ func exactly(revision uint64) (expectation, error) {
 func streamOf(id *shared.StreamIdentifier) (eventstore.Stream, error) {
 	if len(id.GetStreamName()) == 0 {
 		return "", invalidArgument("'streamIdentifier' is required")
+	}
+	if !utf8.Valid(id.GetStreamName()) || bytes.IndexByte(id.GetStreamName(), 0) >= 0 {
+		return "", invalidArgument("a stream's name is text")
 	}
 	return eventstore.Stream(id.GetStreamName()), nil
 }

@@ -108,14 +108,20 @@ func trailersOf(err error) metadata.MD {
 	return metadata.Pairs(e.trailers...)
 }
 
-func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := s.identified(ctx, info.FullMethod)
+// door is a gRPC server's interceptors: they say who calls, and what went wrong.
+type door struct {
+	server *Server
+	who    Authenticator
+}
+
+func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, err := d.identified(ctx, info.FullMethod)
 	var answer any
 	if err == nil {
 		answer, err = handler(ctx, req)
 	}
 	if err != nil {
-		err = s.fault(ctx, err)
+		err = d.server.fault(ctx, err)
 		if md := trailersOf(err); md != nil {
 			_ = grpc.SetTrailer(ctx, md) // fails only where there is no call
 		}
@@ -123,12 +129,12 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	return answer, err
 }
 
-func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, err := s.identified(ss.Context(), info.FullMethod)
+func (d door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, err := d.identified(ss.Context(), info.FullMethod)
 	if err == nil {
 		err = handler(srv, &identifiedStream{ServerStream: ss, ctx: ctx})
 	}
-	err = s.fault(ctx, err)
+	err = d.server.fault(ctx, err)
 	if md := trailersOf(err); md != nil {
 		ss.SetTrailer(md)
 	}

@@ -168,4 +168,3 @@ func within(t testing.TB) context.Context {
 }
 
 func name(prefix string) string { return prefix + "-" + strings.ReplaceAll(uuid.NewString(), "-", "") }
-

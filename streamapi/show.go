@@ -178,7 +178,7 @@ func viewOf(stream eventstore.Stream) (view, bool) {
 	if correlation, ok := strings.CutPrefix(name, "$bc-"); ok {
 		v.correlation = correlation
 		v.match = func(raw *eventstore.Raw) bool { return CorrelationOf(raw.Metadata) == correlation }
-		return v, correlation != ""
+		return v, correlation != "" && len(correlation) <= MaxCorrelation
 	}
 	if name == "$streams" {
 		v.match = func(raw *eventstore.Raw) bool {
@@ -202,6 +202,9 @@ func CorrelationOf(stored []byte) string {
 	}
 	if json.Unmarshal(custom, &m) != nil {
 		return ""
+	}
+	if strings.IndexByte(m.Foreign, 0) >= 0 || strings.IndexByte(m.Own, 0) >= 0 {
+		return "" // no index has such text
 	}
 	if m.Foreign != "" {
 		return m.Foreign

@@ -55,6 +55,9 @@ type Correlations interface {
 	Through(ctx context.Context) (int64, error)
 	// Positions answers up to limit positions of the events of a correlation behind (or, backward, before) from, in order.
 	Positions(ctx context.Context, correlation string, from int64, backward bool, limit int) ([]int64, error)
+	// Add adds the events behind after up to through: entry i of positions belongs to entry i of correlations. It fails when
+	// the index does not end at after.
+	Add(ctx context.Context, after, through int64, correlations []string, positions []int64) error
 }
 
 // Server answers EventStoreDB's protocol. Its methods are safe for concurrent use.
@@ -106,6 +109,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.live.run(ctx) })
 	work.Go(func() { s.followMetas(ctx) })
+	work.Go(func() { s.correlate(ctx) })
 	work.Wait()
 	return nil
 }
@@ -115,10 +119,16 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // GRPC makes a gRPC server on which everything is registered; more options may say TLS. The caller serves and stops it.
 func (s *Server) GRPC(more ...grpc.ServerOption) *grpc.Server {
+	return s.GRPCFor(s.Authenticate, more...)
+}
+
+// GRPCFor is GRPC for a door at which somebody else says who comes.
+func (s *Server) GRPCFor(who Authenticator, more ...grpc.ServerOption) *grpc.Server {
+	d := door{server: s, who: who}
 	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),
-		grpc.UnaryInterceptor(s.unary),
-		grpc.StreamInterceptor(s.stream),
+		grpc.UnaryInterceptor(d.unary),
+		grpc.StreamInterceptor(d.stream),
 		grpc.MaxRecvMsgSize(s.MaxAppend + 16<<20), // so that what is too large is told so, and not cut off
 		grpc.MaxSendMsgSize(eventstore.MaxEntrySize + 1<<20),
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(4 << 20),

@@ -185,7 +185,7 @@ func (a *app) build(ctx context.Context) error {
 }
 
 // parts are what `serve` can run.
-var partNames = []string{"write", "read", "project", "react"}
+var partNames = []string{"write", "read", "project", "react", "stream"}
 
 // parts says which of them run.
 type parts map[string]bool
@@ -197,7 +197,7 @@ func partsOf(names []string) (parts, error) {
 	p := parts{}
 	for _, n := range names {
 		if !slices.Contains(partNames, n) {
-			return nil, fmt.Errorf("there is no part %q; accepted are write, read, project and react", n)
+			return nil, fmt.Errorf("there is no part %q; accepted are write, read, project, react and stream", n)
 		}
 		p[n] = true
 	}

@@ -28,11 +28,29 @@ Ctrl-C stops all of it in order; starting again goes on with the data.`,
 	}
 	dir := c.Flags().String("data", defaultData, "the folder that holds all data; made when missing")
 	addr := c.Flags().String("addr", "127.0.0.1:8080", "where to listen, host:port; port 0 takes any that is free")
+	streamAddr := c.Flags().String("stream", "", "where to speak EventStoreDB's protocol, host:port (default: MEDIAVAULT_STREAM_ADDR, or nowhere)")
+	insecure := c.Flags().Bool("stream-insecure", false, "let everybody on this machine use it as an admin")
 	withDemo := c.Flags().Bool("demo", false, "do the main job once on pictures that it draws itself, and show the history")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		// Into the environment's own form, so that one place reads it.
+		for name, value := range map[string]string{"MEDIAVAULT_STREAM_ADDR": *streamAddr, "MEDIAVAULT_STREAM_INSECURE": trueOrNothing(*insecure)} {
+			if value == "" {
+				continue
+			}
+			if err := os.Setenv(name, value); err != nil {
+				return err
+			}
+		}
 		return runDev(cmd.Context(), cmd.OutOrStdout(), *dir, *addr, *withDemo)
 	}
 	return c
+}
+
+func trueOrNothing(yes bool) string {
+	if yes {
+		return "true"
+	}
+	return ""
 }
 
 func runDev(ctx context.Context, out io.Writer, dir, addr string, withDemo bool) (err error) {

@@ -44,7 +44,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	c.AddCommand(devCommand(), serveCommand(), migrateCommand(), configCommand(), tokenCommand(), rebuildCommand(), verifyCommand(),
-		historyCommand(), eventsCommand(), benchCommand())
+		historyCommand(), eventsCommand(), apikeyCommand(), benchCommand())
 	return c
 }
 

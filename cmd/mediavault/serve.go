@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -25,10 +26,10 @@ import (
 
 func serveCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "serve [write] [read] [project] [react]",
+		Use:   "serve [write] [read] [project] [react] [stream]",
 		Short: "Run the vault, or the parts that are named, against what the environment names",
 		Long: `Run the vault, or the parts that are named, against the Postgres, S3 and identity provider that the environment names
-(see "mediavault config"). SIGTERM drains: requests finish, batches are committed, checkpoints are saved.`,
+(see "mediavault config"). The stream part listens where MEDIAVAULT_STREAM_ADDR says, or at 127.0.0.1:2113 when it is named. SIGTERM drains: requests finish, batches are committed, checkpoints are saved.`,
 		ValidArgs: partNames,
 	}
 	noMigrate := c.Flags().Bool("no-migrate", false, "leave the database as it is; run `mediavault migrate` before")
@@ -40,6 +41,9 @@ func serveCommand() *cobra.Command {
 		cfg, err := config.Load(os.Environ(), config.Needs()...)
 		if err != nil {
 			return err
+		}
+		if slices.Contains(args, "stream") && len(cfg.Stream.Addrs) == 0 {
+			cfg.Stream.Addrs = []string{"127.0.0.1:2113"}
 		}
 		log := cfg.Logger(os.Stderr)
 		for _, name := range cfg.Unknown {
@@ -182,6 +186,12 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	var stream *streamPart
+	if p["stream"] {
+		if stream, err = openStream(ctx, a); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+	}
 	server := web.NewServer(handler, a.log)
 	// The parts behind the requests outlive the requests: they end when the drain is over.
 	behind, endBehind := context.WithCancel(context.WithoutCancel(ctx))
@@ -194,6 +204,12 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 		background.Go(func() error { return a.reactors.Run(behind) })
 	}
 	background.Go(func() error { a.flushRefusals(behind); return nil })
+	streaming, endStreaming := context.WithCancel(ctx)
+	defer endStreaming()
+	if stream != nil {
+		announceStream(os.Stdout, stream, a.cfg.Stream, a.log)
+		background.Go(func() error { return stream.run(streaming) })
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }() // ends with Shutdown or Close, below
 
@@ -209,6 +225,7 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 		}
 		<-served
 	}
+	endStreaming()
 	a.rebuilds.stop()
 	last, cancel := grace()
 	defer cancel()

@@ -29,6 +29,8 @@ func table() []rule {
 		{"adapters/blobs", []string{"domain", "domain/*"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "github.com/google/uuid"}},
 		{"adapters/keys", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5", "github.com/google/uuid", "golang.org/x/sync"}},
 		{"adapters/analyzers", []string{"domain", "domain/*"}, []string{"github.com/gabriel-vasile/mimetype"}},
+		{"adapters/apikeys", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5"}},
+		{"adapters/correlations", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5"}},
 		{"adapters/*", []string{"domain", "domain/*"}, nil},
 
 		// What people ask for, see, and what the vault does by itself.

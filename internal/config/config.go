@@ -44,6 +44,8 @@ type Config struct {
 	PageSize    int   // items per page unless asked otherwise
 	MaxPageSize int   // items per page at most
 
+	Stream Stream
+
 	LogLevel  slog.Level
 	LogFormat string // json or text
 
@@ -61,6 +63,15 @@ type S3 struct {
 	AccessKey      string
 	SecretKey      string
 	TLS            bool
+}
+
+// Stream is where and how events are given to other programs.
+type Stream struct {
+	Addrs     []string // host:port, tls://host:port or plain://host:port; none: it is not served
+	CertFile  string   // PEM
+	KeyFile   string   // PEM
+	Insecure  bool     // for tests and dev: everybody is an admin
+	MaxAppend int64    // bytes of one append
 }
 
 // MasterKey wraps the keys under which personal fields are sealed.

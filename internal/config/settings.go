@@ -95,6 +95,19 @@ func settings() []setting {
 		{name: "MEDIAVAULT_MAX_PAGE_SIZE", otherwise: "200", accepts: "a whole number from 1 to 1000", about: "items per page at most",
 			set: func(c *Config, s string) error { return into(&c.MaxPageSize, s, whole(1, 1000)) }},
 
+		{name: "MEDIAVAULT_STREAM_ADDR", accepts: "host:port, or several joined by commas; tls:// or plain:// before one overrules what the certificate says",
+			about: "where to give events to other programs, in EventStoreDB's protocol",
+			set:   func(c *Config, s string) error { return into(&c.Stream.Addrs, s, list(streamAddress)) }},
+		{name: "MEDIAVAULT_STREAM_TLS_CERT", accepts: "a PEM file", about: "the certificate shown there, with its chain; TLS is spoken when it is set",
+			set: func(c *Config, s string) error { return into(&c.Stream.CertFile, s, anything) }},
+		{name: "MEDIAVAULT_STREAM_TLS_KEY", accepts: "a PEM file", about: "and its key",
+			set: func(c *Config, s string) error { return into(&c.Stream.KeyFile, s, anything) }},
+		{name: "MEDIAVAULT_STREAM_INSECURE", otherwise: "false", accepts: "true or false",
+			about: "for tests and dev, on this machine alone: without TLS everybody is an admin there, with TLS admin:changeit is",
+			set:   func(c *Config, s string) error { return into(&c.Stream.Insecure, s, strconv.ParseBool) }},
+		{name: "MEDIAVAULT_STREAM_MAX_APPEND", otherwise: "1MiB", accepts: "a size such as 1MiB, at most 64MiB", about: "the largest append there",
+			set: func(c *Config, s string) error { return into(&c.Stream.MaxAppend, s, size) }},
+
 		{name: "MEDIAVAULT_LOG_LEVEL", otherwise: "info", accepts: "debug, info, warn or error", about: "what is logged",
 			set: func(c *Config, s string) error { return into(&c.LogLevel, s, level) }},
 		{name: "MEDIAVAULT_LOG_FORMAT", otherwise: "json", accepts: "json or text", about: "how",
@@ -339,4 +352,11 @@ func maskKeys(s string) string {
 		names[i] = k.ID + ":[secret]"
 	}
 	return strings.Join(names, ",")
+}
+
+// streamAddress is an address, with or without how to speak there.
+func streamAddress(s string) (string, error) {
+	bare := strings.TrimPrefix(strings.TrimPrefix(s, "tls://"), "plain://")
+	_, err := address(bare)
+	return s, err
 }
