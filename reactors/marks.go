@@ -13,31 +13,33 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// marks is what one reactor remembers between runs: its checkpoint and its parked events.
+var errNotInLog = errors.New("a parked event is not in the log")
+
+// behind is the reason of what waits behind a parked event.
+const behind = "behind an event of the same key that is parked"
+
+// marks is what one reactor remembers between runs: its checkpoint and its parked events. What is written under a lease that
+// was lost changes nothing.
 type marks struct {
 	pool    *pgxpool.Pool
 	reactor string
+	epoch   int64
 
 	mu     sync.Mutex      // guards parked
 	parked map[string]bool // keys with a parked event
 }
 
-// load reads the checkpoint and the parked keys. A reactor that is new begins at the beginning.
-func (m *marks) load(ctx context.Context) (eventstore.Position, error) {
+// load reads the parked keys.
+func (m *marks) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var at eventstore.Position
-	err := m.pool.QueryRow(ctx, `SELECT position FROM reactor_checkpoints WHERE reactor = $1`, m.reactor).Scan(&at)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return 0, fmt.Errorf("load checkpoint of %s: %w", m.reactor, err)
-	}
 	rows, err := m.pool.Query(ctx, `SELECT DISTINCT key FROM reactor_parked WHERE reactor = $1`, m.reactor)
 	if err != nil {
-		return 0, fmt.Errorf("load parked keys of %s: %w", m.reactor, err)
+		return fmt.Errorf("load parked keys of %s: %w", m.reactor, err)
 	}
 	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return 0, fmt.Errorf("load parked keys of %s: %w", m.reactor, err)
+		return fmt.Errorf("load parked keys of %s: %w", m.reactor, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -45,15 +47,14 @@ func (m *marks) load(ctx context.Context) (eventstore.Position, error) {
 	for _, k := range keys {
 		m.parked[k] = true
 	}
-	return at, nil
+	return nil
 }
 
 // save moves the checkpoint forward, never back.
 func (m *marks) save(ctx context.Context, to eventstore.Position) error {
 	_, err := m.pool.Exec(ctx, `
-		INSERT INTO reactor_checkpoints AS c (reactor, position, moved_at) VALUES ($1, $2, $3)
-		ON CONFLICT (reactor) DO UPDATE SET position = excluded.position, moved_at = excluded.moved_at
-		WHERE c.position < excluded.position`, m.reactor, to, time.Now().UTC())
+		UPDATE reactor_checkpoints SET position = $2, moved_at = $3 WHERE reactor = $1 AND epoch = $4 AND position < $2`,
+		m.reactor, to, time.Now().UTC(), m.epoch)
 	if err != nil {
 		return fmt.Errorf("save checkpoint of %s: %w", m.reactor, err)
 	}
@@ -66,80 +67,89 @@ func (m *marks) isParked(key string) bool {
 	return m.parked[key]
 }
 
-// park sets an event aside; parking it again changes nothing.
-func (m *marks) park(ctx context.Context, rec eventstore.Recorded, reason string) error {
+// count is how many keys are parked.
+func (m *marks) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.parked)
+}
+
+// free forgets that the key is parked. Its queue calls it, so that nothing of the key is decided meanwhile.
+func (m *marks) free(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.parked, key)
+}
+
+// park sets an event aside; parking it again says why it failed this time.
+func (m *marks) park(ctx context.Context, rec eventstore.Recorded, key, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	_, err := m.pool.Exec(ctx, `
-		INSERT INTO reactor_parked (reactor, position, key, type, reason, parked_at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (reactor, position) DO NOTHING`,
-		m.reactor, rec.Position, string(rec.Stream), rec.Type, reason, time.Now().UTC())
+		INSERT INTO reactor_parked AS p (reactor, position, key, type, reason, parked_at)
+		SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT FROM reactor_checkpoints WHERE reactor = $1 AND epoch = $7)
+		ON CONFLICT (reactor, position) DO UPDATE SET reason = excluded.reason WHERE excluded.reason <> $8`,
+		m.reactor, rec.Position, key, rec.Type, reason, time.Now().UTC(), m.epoch, behind)
 	if err != nil {
 		return fmt.Errorf("park position %d for %s: %w", rec.Position, m.reactor, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.parked[string(rec.Stream)] = true
+	m.parked[key] = true
 	return nil
 }
 
-// lock is the right to run one reactor: a session lock of Postgres, so that it ends with the process that holds it.
-type lock struct {
-	conn *pgxpool.Conn
-	name string
+// unpark forgets a parked event that was reacted to, or dropped.
+func (m *marks) unpark(ctx context.Context, at eventstore.Position) error {
+	return m.change(ctx, `DELETE FROM reactor_parked WHERE reactor = $1 AND position = $2
+		AND EXISTS (SELECT FROM reactor_checkpoints WHERE reactor = $1 AND epoch = $3)`, m.reactor, at, m.epoch)
 }
 
-// acquire waits for the right to run the reactor.
-func acquire(ctx context.Context, pool *pgxpool.Pool, reactor string) (*lock, error) {
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("lock reactor %s: %w", reactor, err)
-	}
-	l := &lock{conn: conn, name: "reactor:" + reactor}
-	for {
-		try, cancel := context.WithTimeout(ctx, 5*time.Second)
-		var got bool
-		err := conn.QueryRow(try, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, l.name).Scan(&got)
-		cancel()
-		if err == nil && got {
-			return l, nil
-		}
-		if err == nil {
-			select {
-			case <-ctx.Done():
-				err = ctx.Err()
-			case <-time.After(time.Second):
-				continue
-			}
-		}
-		l.release()
-		return nil, fmt.Errorf("lock reactor %s: %w", reactor, err)
-	}
+// settle leaves a key parked until it is asked for again.
+func (m *marks) settle(ctx context.Context, key string) error {
+	return m.change(ctx, `UPDATE reactor_parked SET retry_at = NULL WHERE reactor = $1 AND key = $2`, m.reactor, key)
 }
 
-// hold returns nil when ctx ends, and an error as soon as the session that holds the lock is lost.
-func (l *lock) hold(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			err := l.conn.Ping(ping)
-			cancel()
-			if err != nil {
-				return fmt.Errorf("the lock %s is lost: %w", l.name, err)
-			}
-		}
-	}
-}
-
-// release gives the lock back by closing its session.
-func (l *lock) release() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func (m *marks) change(ctx context.Context, sql string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	_ = l.conn.Conn().Close(ctx)
-	l.conn.Release()
+	if _, err := m.pool.Exec(ctx, sql, args...); err != nil {
+		return fmt.Errorf("parked events of %s: %w", m.reactor, err)
+	}
+	return nil
+}
+
+// asked are the keys whose parked events are to be reacted to again.
+func (m *marks) asked(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	rows, err := m.pool.Query(ctx, `SELECT DISTINCT key FROM reactor_parked WHERE reactor = $1 AND retry_at IS NOT NULL LIMIT 100`, m.reactor)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+type parkedEvent struct {
+	position eventstore.Position
+	dropped  bool
+}
+
+// of are the first of a key's parked events, in order.
+func (m *marks) of(ctx context.Context, key string) ([]parkedEvent, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	rows, err := m.pool.Query(ctx, `SELECT position, dropped FROM reactor_parked WHERE reactor = $1 AND key = $2 ORDER BY position LIMIT 100`,
+		m.reactor, key)
+	if err != nil {
+		return nil, fmt.Errorf("parked events of %s: %w", m.reactor, err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p parkedEvent, err error) {
+		err = row.Scan(&p.position, &p.dropped)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("parked events of %s: %w", m.reactor, err)
+	}
+	return all, nil
 }

@@ -8,18 +8,15 @@ package reactors
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -30,44 +27,101 @@ type Reactor interface {
 	// Types are the stored names of the events that it reacts to.
 	Types() []string
 	// React has the effect. A refusal means that the rules say no to what would follow, now and later: it is logged and
-	// done with. Any other error is tried again.
+	// done with, unless its kind is Unavailable. Any other error is tried again.
 	React(ctx context.Context, rec eventstore.Recorded) error
+}
+
+// Tuned is a Reactor with bounds of its own.
+type Tuned interface {
+	Tuning() Tuning
+}
+
+// Tuning bounds one reactor; the zero value of a field means the engine's.
+type Tuning struct {
+	// Neighbour names the outside program that the reactor needs. Reactors with the same neighbour share a circuit breaker: when
+	// it fails again and again, nobody asks it for a while, and nothing is parked on its account. Empty: none.
+	Neighbour   string
+	Concurrency int           // reactions at once
+	Attempts    int           // of one event before it is parked
+	Timeout     time.Duration // of one attempt
+}
+
+// Keyed is a Reactor whose events keep another order than that of their streams: two events of one key never overlap.
+type Keyed interface {
+	Key(rec eventstore.Recorded) string
+}
+
+// Clocked is a Reactor that also acts by the clock. The engine calls Due about every Options.Poll, in the one process that
+// runs the reactor, never twice at once.
+type Clocked interface {
+	Due(ctx context.Context, now time.Time) error
 }
 
 // Options of an Engine; the zero value of each field means its default.
 type Options struct {
-	Lanes    int           // keys reacted to at once, per reactor; 8
-	InFlight int           // events handed out and not done, per reactor; 1,024
-	Attempts int           // of one event before it is parked; 8
-	Backoff  time.Duration // before the second attempt, doubling with jitter; 100 ms
-	Timeout  time.Duration // of one attempt; 1 min
-	Logger   *slog.Logger
+	Concurrency int           // reactions at once, per reactor; 8
+	InFlight    int           // events handed out and not done, per reactor; 1,024
+	Attempts    int           // of one event before it is parked; 8
+	Backoff     time.Duration // before the second attempt, doubling with jitter; 100 ms
+	Timeout     time.Duration // of one attempt; 1 min
+	// BreakAfter is how many failures of a neighbour in a row open its circuit breaker; 5. BreakFor is how long it stays
+	// open before one attempt is let through; 5 s.
+	BreakAfter int
+	BreakFor   time.Duration
+	// Lease is how long a process that fell silent keeps others from taking over its reactors; 5 s.
+	Lease time.Duration
+	// Poll is how often Clocked reactors are asked; 1 s.
+	Poll   time.Duration
+	Logger *slog.Logger
 	// Transient says which faults are no fault of the event: they are tried again for as long as they last.
 	Transient func(error) bool
+	// Now is the clock that Clocked reactors are told; time.Now.
+	Now func() time.Time
+	// Metrics gets the engine's metrics; nil: nobody does.
+	Metrics prometheus.Registerer
 }
 
-// Engine runs reactors. Of several processes with the same database one at a time runs each reactor, the others stand by.
+// Engine runs reactors. Processes with the same database share them: each reactor runs in one of them at a time, and each
+// process takes its even share.
 type Engine struct {
 	store    *eventstore.Store
 	pool     *pgxpool.Pool
 	reactors []Reactor
 	opts     Options
+	process  uuid.UUID
+	breakers *breakers
+	metrics  *metrics
+
+	mu    sync.Mutex // guards what follows
+	held  int        // reactors that this process runs
+	peers int        // processes that react, with this one
 }
 
-// NewEngine makes an engine over the store; checkpoints and parked events are kept in the pool's database.
+// NewEngine makes an engine over the store; checkpoints, timers and parked events are kept in the pool's database. Without
+// reactors it still lists, retries and drops what is parked.
 func NewEngine(store *eventstore.Store, pool *pgxpool.Pool, opts Options, reactors ...Reactor) *Engine {
-	opts.Lanes = orDefault(opts.Lanes, 8)
+	opts.Concurrency = orDefault(opts.Concurrency, 8)
 	opts.InFlight = orDefault(opts.InFlight, 1024)
 	opts.Attempts = orDefault(opts.Attempts, 8)
 	opts.Backoff = orDefault(opts.Backoff, 100*time.Millisecond)
 	opts.Timeout = orDefault(opts.Timeout, time.Minute)
+	opts.BreakAfter = orDefault(opts.BreakAfter, 5)
+	opts.BreakFor = orDefault(opts.BreakFor, 5*time.Second)
+	opts.Lease = orDefault(opts.Lease, 5*time.Second)
+	opts.Poll = orDefault(opts.Poll, time.Second)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.Transient == nil {
 		opts.Transient = func(error) bool { return false }
 	}
-	return &Engine{store: store, pool: pool, reactors: reactors, opts: opts}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	e := &Engine{store: store, pool: pool, reactors: reactors, opts: opts, process: uuid.New(), peers: 1}
+	e.metrics = newMetrics(opts.Metrics)
+	e.breakers = newBreakers(e)
+	return e
 }
 
 func orDefault[T comparable](v, def T) T {
@@ -78,20 +132,48 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
+// tuning is the reactor's own bounds, filled up with the engine's.
+func (e *Engine) tuning(r Reactor) Tuning {
+	var t Tuning
+	if tuned, ok := r.(Tuned); ok {
+		t = tuned.Tuning()
+	}
+	t.Concurrency = orDefault(t.Concurrency, e.opts.Concurrency)
+	t.Attempts = orDefault(t.Attempts, e.opts.Attempts)
+	t.Timeout = orDefault(t.Timeout, e.opts.Timeout)
+	return t
+}
+
+func keyOf(r Reactor, rec eventstore.Recorded) string {
+	if keyed, ok := r.(Keyed); ok && rec.Undecodable == nil {
+		if key := keyed.Key(rec); key != "" {
+			return key
+		}
+	}
+	return string(rec.Stream)
+}
+
 // Run reacts until ctx ends, and returns when everything that it started has ended. A fault of a reactor's surroundings
 // (a lost database) starts that reactor again after a pause.
 func (e *Engine) Run(ctx context.Context) error {
+	if err := e.join(ctx); err != nil && ctx.Err() == nil {
+		e.opts.Logger.Warn("not counted among the processes that react; it goes on", "error", err)
+	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { e.stay(ctx); return nil })
 	for _, r := range e.reactors {
 		g.Go(func() error {
 			for ctx.Err() == nil {
-				if err := e.lead(ctx, r); err != nil && ctx.Err() == nil {
+				wait := e.opts.Lease / 10
+				switch led, err := e.lead(ctx, r); {
+				case ctx.Err() != nil:
+				case err != nil:
 					e.opts.Logger.Error("reactor stopped; it starts again", "reactor", r.Name(), "error", err)
+					wait = max(wait, e.opts.Backoff)
+				case led: // handed over: others come first
+					wait = e.opts.Lease
 				}
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
+				pause(ctx, jitter(wait))
 			}
 			return nil
 		})
@@ -99,106 +181,54 @@ func (e *Engine) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// lead waits until this process may run the reactor, and runs it for as long as it may.
-func (e *Engine) lead(ctx context.Context, r Reactor) error {
-	lock, err := acquire(ctx, e.pool, r.Name())
-	if err != nil {
-		return err
+// lead runs the reactor for as long as this process may; false when it may not.
+func (e *Engine) lead(ctx context.Context, r Reactor) (led bool, err error) {
+	if !e.take() {
+		return false, nil
 	}
-	defer lock.release()
+	surplus := false
+	defer func() {
+		if !surplus {
+			e.give()
+		}
+	}()
+	l, err := acquire(ctx, e.pool, r.Name(), e.process, e.opts.Lease)
+	if err != nil || l == nil {
+		return false, err
+	}
+	defer l.release()
+	// What runs under the lease ends before the lease does, even when the database does not answer.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.endAfter(cancel)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return lock.hold(ctx) })
-	g.Go(func() error { defer cancel(); return e.run(ctx, r) })
-	return g.Wait()
-}
-
-// run reacts on a watermill router from the reactor's checkpoint on.
-func (e *Engine) run(ctx context.Context, r Reactor) error {
-	marks := &marks{pool: e.pool, reactor: r.Name()}
-	sub, err := newSubscriber(ctx, e.store, marks, r, e.opts)
-	if err != nil {
-		return err
-	}
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NewSlogLogger(quiet(e.opts.Logger)))
-	if err != nil {
-		return fmt.Errorf("make router of %s: %w", r.Name(), err)
-	}
-	h := router.AddConsumerHandler(r.Name(), r.Name(), sub, e.handler(r))
-	h.AddMiddleware(e.parking(marks, sub), middleware.CorrelationID, e.retry(r).Middleware, middleware.Recoverer)
-	err = router.Run(ctx)
-	return errors.Join(err, sub.Close())
-}
-
-// handler hands the event of a message to the reactor. A refusal ends the event: the rules will not change their mind.
-func (e *Engine) handler(r Reactor) message.NoPublishHandlerFunc {
-	return func(msg *message.Message) error {
-		rec := recordedOf(msg)
-		ctx, cancel := context.WithTimeout(msg.Context(), e.opts.Timeout)
+	g.Go(func() error {
 		defer cancel()
-		if rec.Undecodable != nil {
-			return rec.Undecodable
+		return l.keep(ctx, func() bool { surplus = e.surplus(); return surplus })
+	})
+	g.Go(func() error { defer cancel(); return e.run(ctx, r, l) })
+	if clocked, ok := r.(Clocked); ok {
+		g.Go(func() error { e.tick(ctx, r, clocked); return nil })
+	}
+	return true, g.Wait()
+}
+
+// tick asks a Clocked reactor what is due, until ctx ends.
+func (e *Engine) tick(ctx context.Context, r Reactor, c Clocked) {
+	timeout := e.tuning(r).Timeout
+	wait := e.opts.Poll
+	for ctx.Err() == nil {
+		err := func() error {
+			within, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			return recovered(func() error { return c.Due(within, e.opts.Now().UTC()) })
+		}()
+		wait = e.opts.Poll
+		if err != nil && ctx.Err() == nil {
+			e.opts.Logger.Warn("what is due was not done; it comes again", "reactor", r.Name(), "error", err)
+			e.metrics.failures.WithLabelValues(r.Name()).Inc()
+			wait = max(wait, e.opts.Backoff)
 		}
-		err := r.React(ctx, rec)
-		if refusal, ok := domain.AsRefusal(err); ok && refusal.Kind != domain.Unavailable {
-			e.opts.Logger.Info("nothing follows from the event", "reactor", r.Name(), "type", rec.Type,
-				"position", rec.Position, "code", refusal.Code)
-			return nil
-		}
-		return err
+		pause(ctx, jitter(wait))
 	}
 }
-
-func (e *Engine) retry(r Reactor) middleware.Retry {
-	return middleware.Retry{
-		MaxRetries:          e.opts.Attempts - 1,
-		InitialInterval:     e.opts.Backoff,
-		MaxInterval:         10 * time.Second,
-		Multiplier:          2,
-		RandomizationFactor: 0.5,
-		ResetContextOnRetry: true,
-		ShouldRetry: func(p middleware.RetryParams) bool {
-			e.opts.Logger.Warn("reaction failed; trying again", "reactor", r.Name(), "attempt", p.RetryNum, "error", p.Err)
-			return true
-		},
-	}
-}
-
-// parking sets aside what still fails after all attempts, with everything of the same key that comes later, in order. A
-// transient fault is not the event's: the message is handed back and comes again.
-func (e *Engine) parking(m *marks, sub *subscriber) message.HandlerMiddleware {
-	return func(next message.HandlerFunc) message.HandlerFunc {
-		return func(msg *message.Message) ([]*message.Message, error) {
-			rec := recordedOf(msg)
-			key := string(rec.Stream)
-			if m.isParked(key) {
-				return nil, m.park(msg.Context(), rec, "behind an event of the same key that is parked")
-			}
-			_, err := next(msg)
-			if err == nil || msg.Context().Err() != nil || e.opts.Transient(err) {
-				return nil, err
-			}
-			e.opts.Logger.Error("event parked", "reactor", sub.reactor.Name(), "key", key, "type", rec.Type,
-				"position", rec.Position, "error", err)
-			return nil, m.park(msg.Context(), rec, err.Error())
-		}
-	}
-}
-
-// quiet lets only what went wrong through: the router says a lot about itself.
-func quiet(l *slog.Logger) *slog.Logger { return slog.New(minLevel{l.Handler(), slog.LevelWarn}) }
-
-type minLevel struct {
-	slog.Handler
-	level slog.Level
-}
-
-func (h minLevel) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.level && h.Handler.Enabled(ctx, l)
-}
-
-func (h minLevel) WithAttrs(a []slog.Attr) slog.Handler {
-	return minLevel{h.Handler.WithAttrs(a), h.level}
-}
-func (h minLevel) WithGroup(n string) slog.Handler { return minLevel{h.Handler.WithGroup(n), h.level} }
