@@ -23,6 +23,9 @@ var Types = []domain.Type{
 	domain.TypeOf[VersionAdded](),
 	domain.TypeOf[RolledBack](),
 	domain.TypeOf[Described](),
+	domain.TypeOf[Inspected](),
+	domain.TypeOf[Derived](),
+	domain.TypeOf[MetadataChosen](),
 	domain.TypeOf[Screened](),
 	domain.TypeOf[Restricted](),
 	domain.TypeOf[Quarantined](),
@@ -127,6 +130,8 @@ type Stage struct {
 	Verdict  Verdict       `json:"verdict"`
 	Codes    []string      `json:"codes,omitempty"`
 	Duration time.Duration `json:"duration,omitempty"` // nanoseconds
+	Measured []Measure     `json:"measured,omitempty"`
+	Model    string        `json:"model,omitempty"` // the hash of the model that judged, when one did
 }
 
 // Screened is the result of looking at one version's bytes.
@@ -135,6 +140,8 @@ type Screened struct {
 	Verdict Verdict `json:"verdict"`
 	Score   int     `json:"score"` // security score, 0 (worst) to 100
 	Stages  []Stage `json:"stages"`
+	// MinScore is the threshold below which the score asks for a person to look; 0: not known then, or none.
+	MinScore int `json:"min_score,omitempty"`
 }
 
 // Source says who took an item out of, or back into, circulation.

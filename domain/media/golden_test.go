@@ -36,6 +36,19 @@ func TestStoredShapesNeverChange(t *testing.T) {
 			{Name: "type", Version: "1", Verdict: media.VerdictClean, Duration: 1500 * time.Microsecond},
 			{Name: "nsfw", Version: "2", Verdict: media.VerdictReview, Codes: []string{"nsfw_high"}},
 		}},
+		media.Screened{Version: 2, Verdict: media.VerdictBlocked, Stages: []media.Stage{{
+			Name: "expansion", Version: "1", Verdict: media.VerdictBlocked, Codes: []string{"too_many_pixels"}, Model: "sha256:00",
+			Measured: []media.Measure{{Name: "pixels", Value: 400_000_000, Limit: 100_000_000}},
+		}}, MinScore: 50},
+		media.Inspected{
+			Version: 2, Width: 4032, Height: 3024, Orientation: 6, Frames: 3, Pages: 1, Length: 1500 * time.Millisecond, Video: "h264", Audio: "aac",
+			Camera: "Acme One", Lens: "Acme 50mm", TakenAt: time.Date(2026, 5, 4, 6, 30, 0, 0, time.UTC), Place: p("53.5511,9.9937"),
+			Author: p("Alice Example"), Telling: true,
+		},
+		media.Derived{Version: 2, Blurhash: "LEHV6nWB2yk8pyo0adR*.7kCMdnj", Derivatives: []media.Derivative{{
+			Kind: media.KindThumbnail, Name: "200", Type: "image/jpeg", Width: 200, Height: 200, Size: 8123, SHA256: file.SHA256, Object: "0f/9a",
+		}}},
+		media.MetadataChosen{Keep: true},
 		media.Restricted{Source: source},
 		media.Quarantined{Source: source, Code: media.CodeModeration},
 		media.Released{Source: source},

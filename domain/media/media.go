@@ -118,6 +118,10 @@ type Version struct {
 	File     File
 	Screened Screened // its zero Verdict: not screened yet
 	Cleared  bool     // a moderator looked at it and let it pass
+
+	Inspected   Inspected // its zero Version: not inspected
+	Derivatives []Derivative
+	Blurhash    string
 }
 
 // enforced is up to which decision of a case the item follows.
@@ -141,6 +145,8 @@ type State struct {
 	Title       domain.Personal
 	Description domain.Personal
 	Tags        []domain.Personal
+	// KeepMetadata: others get the place and names that the bytes carry, as the owner chose.
+	KeepMetadata bool
 
 	Holds    []Hold // the last one counts
 	Enforced []enforced
@@ -234,12 +240,17 @@ func (s State) Evidence(n int) error {
 	return nil
 }
 
-// Objects are the keys of all versions' bytes, each once, and of announced bytes that never became a version.
+// Objects are the keys of all versions' bytes and of what was made of them, each once, and of announced bytes that never became a version.
 func (s State) Objects() []domain.ObjectKey {
 	var keys []domain.ObjectKey
 	for _, v := range s.Versions {
 		if !slices.Contains(keys, v.File.Object) {
 			keys = append(keys, v.File.Object)
+		}
+		for _, d := range v.Derivatives {
+			if !slices.Contains(keys, d.Object) {
+				keys = append(keys, d.Object)
+			}
 		}
 	}
 	return keys

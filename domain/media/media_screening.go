@@ -13,6 +13,11 @@ type Screen struct {
 	Verdict Verdict
 	Score   int // 0 (worst) to 100
 	Stages  []Stage
+	// MinScore is the threshold that was used; 0: none.
+	MinScore int
+	// Inspected and Derived, where there are any, are recorded before the result: what is deliverable has them.
+	Inspected *Inspected
+	Derived   *Derived
 }
 
 // Decide records the result when it says something new. The current version blocked puts the item in quarantine; the current
@@ -24,6 +29,9 @@ func (c Screen) Decide(m State) ([]Event, error) {
 	switch m.Phase {
 	case Live, Erasable:
 	case Gone:
+		if c.Derived != nil {
+			return nil, ErrPurged // what was made has to be destroyed again
+		}
 		return nil, nil
 	default:
 		return nil, ErrNotFound
@@ -35,14 +43,26 @@ func (c Screen) Decide(m State) ([]Event, error) {
 	if !slices.Contains([]Verdict{VerdictClean, VerdictReview, VerdictBlocked}, c.Verdict) {
 		return nil, domain.ErrInvalid.On("verdict").Because("the verdict is not one of clean, review, blocked")
 	}
+	for _, n := range []int{c.Version, c.inspected(), c.derived()} {
+		if n != c.Version {
+			return nil, ErrNoVersion.On("version")
+		}
+	}
 	if c.Score < 0 || c.Score > 100 {
 		return nil, domain.ErrInvalid.On("score").Because("a score is from 0 to 100")
 	}
-	said := Screened{Version: c.Version, Verdict: c.Verdict, Score: c.Score, Stages: c.Stages}
-	if said.same(v.Screened) {
-		return nil, nil
+	var events []Event
+	if c.Inspected != nil && !c.Inspected.same(v.Inspected) {
+		events = append(events, *c.Inspected)
 	}
-	events := []Event{said}
+	if c.Derived != nil && m.derives(*c.Derived) {
+		events = append(events, *c.Derived)
+	}
+	said := Screened{Version: c.Version, Verdict: c.Verdict, Score: c.Score, Stages: c.Stages, MinScore: c.MinScore}
+	if said.same(v.Screened) {
+		return events, nil
+	}
+	events = append(events, said)
 	source := Source{By: c.By.ID, Version: c.Version}
 	switch {
 	case c.Version != m.Current:
@@ -56,6 +76,20 @@ func (c Screen) Decide(m State) ([]Event, error) {
 	return events, nil
 }
 
+func (c Screen) inspected() int {
+	if c.Inspected == nil {
+		return c.Version
+	}
+	return c.Inspected.Version
+}
+
+func (c Screen) derived() int {
+	if c.Derived == nil {
+		return c.Version
+	}
+	return c.Derived.Version
+}
+
 // The codes of Quarantined.
 const (
 	CodeScreening  = "screening"
@@ -64,9 +98,10 @@ const (
 
 // same compares results without their durations, which differ each time.
 func (e Screened) same(f Screened) bool {
-	return e.Version == f.Version && e.Verdict == f.Verdict && e.Score == f.Score &&
+	return e.Version == f.Version && e.Verdict == f.Verdict && e.Score == f.Score && e.MinScore == f.MinScore &&
 		slices.EqualFunc(e.Stages, f.Stages, func(a, b Stage) bool {
-			return a.Name == b.Name && a.Version == b.Version && a.Verdict == b.Verdict && slices.Equal(a.Codes, b.Codes)
+			return a.Name == b.Name && a.Version == b.Version && a.Verdict == b.Verdict && slices.Equal(a.Codes, b.Codes) &&
+				slices.Equal(a.Measured, b.Measured) && a.Model == b.Model
 		})
 }
 

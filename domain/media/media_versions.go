@@ -80,13 +80,18 @@ type Describe struct {
 	Title       *domain.Personal
 	Description *domain.Personal
 	Tags        *[]domain.Personal
-	Policy      Policy
+	// KeepMetadata says whether others get the place and names that the bytes carry; only the owner may say it.
+	KeepMetadata *bool
+	Policy       Policy
 }
 
 // Decide describes the item, when that says something new. An item always has a title.
 func (c Describe) Decide(m State) ([]Event, error) {
 	if err := m.Editable(c.By, c.Right); err != nil {
 		return nil, err
+	}
+	if c.KeepMetadata != nil && c.By.ID != m.Owner {
+		return nil, ErrNotOwner
 	}
 	next := Described{Title: m.Title, Description: m.Description, Tags: m.Tags}
 	if c.Title != nil {
@@ -110,10 +115,14 @@ func (c Describe) Decide(m State) ([]Event, error) {
 		}
 		next.Tags = tags
 	}
-	if samePersonal(next.Title, m.Title) && samePersonal(next.Description, m.Description) && slices.EqualFunc(next.Tags, m.Tags, samePersonal) {
-		return nil, nil
+	var events []Event
+	if !samePersonal(next.Title, m.Title) || !samePersonal(next.Description, m.Description) || !slices.EqualFunc(next.Tags, m.Tags, samePersonal) {
+		events = append(events, next)
 	}
-	return []Event{next}, nil
+	if c.KeepMetadata != nil && *c.KeepMetadata != m.KeepMetadata {
+		events = append(events, MetadataChosen{Keep: *c.KeepMetadata})
+	}
+	return events, nil
 }
 
 func (e Described) evolve(m State) State {

@@ -1,0 +1,45 @@
+package media
+
+// The parts of the security score.
+const (
+	fullScore     = 100
+	costOfReview  = 40 // a stage that wants a person to look
+	costOfNote    = 5  // something that a stage says of bytes that it lets pass
+	mostOfNotes   = 20 // of one stage
+	scoreOfBlocks = 0
+)
+
+// Score is the security score of what the stages said, 0 (worst) to 100: 0 when one of them blocks; else 100, less 40 for each
+// stage that wants a person to look, less 5 for each thing that another noted (a code: no virus scanner was asked, the content
+// could not be decoded, ...), at most 20 for one stage.
+func Score(stages []Stage) int {
+	score := fullScore
+	for _, s := range stages {
+		switch s.Verdict {
+		case VerdictBlocked:
+			return scoreOfBlocks
+		case VerdictReview:
+			score -= costOfReview
+		default:
+			score -= min(costOfNote*len(s.Codes), mostOfNotes)
+		}
+	}
+	return max(0, score)
+}
+
+// Verdicts is what the stages amount to: the worst of them; and review where the score is below minScore.
+func Verdicts(stages []Stage, minScore int) Verdict {
+	worst := VerdictClean
+	for _, s := range stages {
+		switch s.Verdict {
+		case VerdictBlocked:
+			return VerdictBlocked
+		case VerdictReview:
+			worst = VerdictReview
+		}
+	}
+	if Score(stages) < minScore {
+		return VerdictReview
+	}
+	return worst
+}
