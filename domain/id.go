@@ -12,6 +12,8 @@ type (
 	MediaID string // one uploaded photo, video or document, with all its versions
 	ShareID string // one grant of access
 	CaseID  string // one moderation case
+
+	FindingID string // one kind of thing found in one place of a media item
 )
 
 // Ids of people and organisations come from the identity provider. They are pseudonyms (`sub`), never names.
@@ -34,6 +36,9 @@ func ParseShareID(s string) (ShareID, error) { return parseID[ShareID](s, "share
 
 // ParseCaseID reads an id as clients send it.
 func ParseCaseID(s string) (CaseID, error) { return parseID[CaseID](s, "case_id") }
+
+// ParseFindingID reads an id as clients send it.
+func ParseFindingID(s string) (FindingID, error) { return parseID[FindingID](s, "finding_id") }
 
 // ParseDigest reads a SHA-256 in hex, of either case.
 func ParseDigest(s string) (Digest, error) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
+	"github.com/mediavault-io/mediavault/domain/finding"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/share"
@@ -13,5 +14,5 @@ import (
 
 // Types are all events, by aggregate.
 func Types() []domain.Type {
-	return slices.Concat(media.Types, share.Types, moderation.Types, access.Types)
+	return slices.Concat(media.Types, share.Types, moderation.Types, access.Types, finding.Types)
 }
