@@ -3,6 +3,7 @@ package streamapi
 import (
 	"encoding/binary"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc/encoding"
@@ -179,4 +180,35 @@ func appendPair(b []byte, key, value string) []byte {
 	b = protowire.AppendVarint(b, uint64(sizeString(len(key))+sizeString(len(value)))) //nolint:gosec // a length
 	b = appendString(b, 1, key)
 	return appendString(b, 2, value)
+}
+
+// encodedState is a streams.ReadResp that says that a subscription caught up or fell behind. Newer servers say when and where,
+// in fields that protos/streams does not have yet; older clients pass over them.
+func encodedState(s feedState, now time.Time, revision eventstore.Revision, position eventstore.Position) encoded {
+	var at []byte
+	at = protowire.AppendTag(at, 1, protowire.VarintType)
+	at = protowire.AppendVarint(at, uint64(now.Unix())) //nolint:gosec // positive
+	at = protowire.AppendTag(at, 2, protowire.VarintType)
+	at = protowire.AppendVarint(at, uint64(now.Nanosecond())) //nolint:gosec // positive
+	var m []byte
+	m = protowire.AppendTag(m, 1, protowire.BytesType)
+	m = protowire.AppendBytes(m, at)
+	switch {
+	case revision >= 0:
+		m = protowire.AppendTag(m, 2, protowire.VarintType)
+		m = protowire.AppendVarint(m, uint64(revision))
+	case position > 0:
+		var place []byte
+		for _, n := range []protowire.Number{1, 2} {
+			place = protowire.AppendTag(place, n, protowire.VarintType)
+			place = protowire.AppendVarint(place, uint64(position))
+		}
+		m = protowire.AppendTag(m, 3, protowire.BytesType)
+		m = protowire.AppendBytes(m, place)
+	}
+	field := protowire.Number(8) // ReadResp.caught_up
+	if s == fellBehind {
+		field = 9 // ReadResp.fell_behind
+	}
+	return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), m)
 }

@@ -219,12 +219,13 @@ func (s *Server) subscribeStream(ctx context.Context, r *reading) error {
 	}
 	for batch, err := range s.followStream(ctx, r.stream, after) {
 		if err == nil {
-			err = r.out.state(batch.state)
+			err = r.out.state(batch.state, after, 0)
 		}
 		if err != nil {
 			return err
 		}
 		for i := range batch.events {
+			after = batch.events[i].Revision
 			if batch.events[i].Type == typeDeleted {
 				return streamDeleted(r.stream)
 			}
@@ -342,7 +343,7 @@ func (s *Server) subscribeView(ctx context.Context, r *reading, v view) error {
 	told := after // where the subscriber knows that it stands
 	for batch, err := range s.follow(ctx, after, v.filter) {
 		if err == nil {
-			err = r.out.state(batch.state)
+			err = r.out.state(batch.state, -1, batch.through)
 		}
 		if err != nil {
 			return err
@@ -413,15 +414,12 @@ func (o *sender) checkpoint(at eventstore.Position) error {
 	}})
 }
 
-func (o *sender) state(s feedState) error {
-	switch s {
-	case caughtUp:
-		return o.call.Send(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{CaughtUp: &streams.ReadResp_CaughtUp{}}})
-	case fellBehind:
-		return o.call.Send(&streams.ReadResp{Content: &streams.ReadResp_FellBehind_{FellBehind: &streams.ReadResp_FellBehind{}}})
-	default:
+// state says whether what comes now is new, and where to go on from: behind a revision of a stream, or else (-1) a position.
+func (o *sender) state(s feedState, revision eventstore.Revision, position eventstore.Position) error {
+	if s == catchingUp {
 		return nil
 	}
+	return o.call.SendMsg(encodedState(s, o.server.Now(), revision, position))
 }
 
 // event sends an event of a stream, or (v not nil) of a view.
