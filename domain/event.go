@@ -18,6 +18,9 @@ type Type struct {
 	Go reflect.Type
 	// Decode makes the event by handing a pointer to its struct to unmarshal.
 	Decode func(unmarshal func(into any) error) (Event, error)
+	// Workplace makes a place in which one goroutine makes one event after the other: into is a pointer to the zero struct, take
+	// answers the event that was put there and leaves the place zero again.
+	Workplace func() (into any, take func() Event)
 }
 
 // TypeOf describes the event struct E. It is called once for each event, in the aggregate's list of Types.
@@ -32,6 +35,15 @@ func TypeOf[E Event]() Type {
 				return nil, err
 			}
 			return e, nil
+		},
+		Workplace: func() (any, func() Event) {
+			place := new(E)
+			return place, func() Event {
+				event := *place
+				var zero E
+				*place = zero
+				return event
+			}
 		},
 	}
 }

@@ -16,7 +16,18 @@ type Personal struct {
 	subject UserID
 	text    string
 	sealed  []byte
+	keys    SubjectKeys // to open sealed when it is asked for
 	state   personalState
+}
+
+// SubjectKeys open the texts of one subject. They ask nobody, and they do not change.
+type SubjectKeys interface {
+	// Open appends the text to dst; false when the subject's keys are destroyed, ErrBroken when the text cannot be opened.
+	Open(dst, sealed []byte) (text []byte, ok bool, err error)
+	// Destroyed reports whether the subject was forgotten.
+	Destroyed() bool
+	// Has reports whether the key of a sealed text is among them. If not, it may have been made since.
+	Has(sealed []byte) bool
 }
 
 type personalState uint8
@@ -51,12 +62,19 @@ func SealedPersonal(subject UserID, sealed []byte) Personal {
 	return Personal{subject: subject, sealed: sealed, state: personalSealed}
 }
 
-// Reveal answers the text; false when there is none, when it was not opened, or when its subject has been forgotten.
+// Reveal answers the text; false when there is none, when it was not opened or cannot be, or when its subject has been
+// forgotten.
 func (p Personal) Reveal() (string, bool) {
-	if p.state == personalEmpty || p.state == personalErased || (p.state == personalSealed && p.text == "") {
+	switch {
+	case p.state == personalEmpty || p.state == personalErased:
+		return "", false
+	case p.state == personalOpen || p.text != "":
+		return p.text, true
+	case p.keys == nil:
 		return "", false
 	}
-	return p.text, true
+	text, ok, err := p.keys.Open(nil, p.sealed)
+	return string(text), ok && err == nil
 }
 
 // Text is the revealed text, or "" when there is none to reveal.
@@ -64,6 +82,9 @@ func (p Personal) Text() string { s, _ := p.Reveal(); return s }
 
 // Subject is whom the text is about.
 func (p Personal) Subject() UserID { return p.subject }
+
+// Sealed is the text as it is stored, not to be changed; nil when it is not sealed.
+func (p Personal) Sealed() []byte { return p.sealed }
 
 // IsZero reports whether nothing is known; encoding/json leaves such a field out under `omitzero`.
 func (p Personal) IsZero() bool { return p.state == personalEmpty }
@@ -103,6 +124,15 @@ func (p Personal) Open(open func(subject UserID, sealed []byte) ([]byte, bool, e
 		return Personal{subject: p.subject, sealed: p.sealed, state: personalErased}, nil
 	}
 	return Personal{subject: p.subject, text: string(text), sealed: p.sealed, state: personalSealed}, nil
+}
+
+// OpenLater answers the same text, which the keys open each time that it is asked for: for texts that few ask for. A text that
+// turns out to be broken then reveals nothing.
+func (p Personal) OpenLater(keys SubjectKeys) Personal {
+	if p.state == personalSealed && p.text == "" {
+		p.keys = keys
+	}
+	return p
 }
 
 // String implements fmt.Stringer without telling the text.

@@ -22,12 +22,13 @@ func (s *Store) decodedAhead(ctx context.Context, raws iter.Seq2[Raw, error]) it
 	return func(yield func(Recorded, error) bool) {
 		var (
 			chunks = make(chan decodedChunk)
+			used   = make(chan []Recorded, 2) // were yielded: there is room in them again
 			stop   = make(chan struct{})
 			over   atomic.Bool
 		)
 		go func() {
 			defer close(chunks)
-			s.decodeChunks(ctx, raws, &over, func(c decodedChunk) bool {
+			s.decodeChunks(ctx, raws, used, &over, func(c decodedChunk) bool {
 				select {
 				case chunks <- c:
 					return c.err == nil
@@ -43,14 +44,18 @@ func (s *Store) decodedAhead(ctx context.Context, raws iter.Seq2[Raw, error]) it
 			}
 		}()
 		for c := range chunks {
-			for _, rec := range c.events {
-				if rec.Undecodable != nil {
-					yield(rec, rec.Undecodable)
+			for i := range c.events {
+				if err := c.events[i].Undecodable; err != nil {
+					yield(c.events[i], err)
 					return
 				}
-				if !yield(rec, nil) {
+				if !yield(c.events[i], nil) {
 					return
 				}
+			}
+			select {
+			case used <- c.events:
+			default:
 			}
 			if c.err != nil {
 				yield(Recorded{}, c.err)
@@ -60,12 +65,21 @@ func (s *Store) decodedAhead(ctx context.Context, raws iter.Seq2[Raw, error]) it
 	}
 }
 
-func (s *Store) decodeChunks(ctx context.Context, raws iter.Seq2[Raw, error], over *atomic.Bool, send func(decodedChunk) bool) {
+func (s *Store) decodeChunks(ctx context.Context, raws iter.Seq2[Raw, error], used <-chan []Recorded, over *atomic.Bool, send func(decodedChunk) bool) {
 	size := 32
 	chunk := make([]Raw, 0, size)
 	flush := func(after error) bool {
-		events, err := s.codec.DecodeAll(ctx, chunk)
-		if err != nil {
+		var events []Recorded
+		select {
+		case events = <-used:
+			clear(events)
+		default:
+		}
+		if cap(events) < len(chunk) {
+			events = make([]Recorded, size)
+		}
+		events = events[:len(chunk)]
+		if err := s.codec.decodeAll(ctx, chunk, events); err != nil {
 			return send(decodedChunk{err: err})
 		}
 		chunk = chunk[:0]

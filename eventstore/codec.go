@@ -19,16 +19,6 @@ import (
 // ErrUnknownType is an event of a type that the codec was not told of.
 var ErrUnknownType = errors.New("unknown event type")
 
-// Keys seals and opens personal text under the key of its subject. adapters/keys implements it.
-type Keys interface {
-	// Seal encrypts text under the subject's key, making the key durable first if there is none. Sealing for a subject
-	// whose key was destroyed fails with domain.ErrForgotten.
-	Seal(ctx context.Context, subject domain.UserID, text []byte) ([]byte, error)
-	// Open decrypts; false when the subject's key was destroyed. domain.ErrBroken when it cannot be opened, now or
-	// ever; every other error is taken for a neighbour that does not answer.
-	Open(ctx context.Context, subject domain.UserID, sealed []byte) ([]byte, bool, error)
-}
-
 // Codec turns events into stored bytes and back.
 //
 // Stored bytes are canonical JSON (RFC 8785: keys sorted, no blanks, nothing escaped without need), but for integers, which
@@ -39,8 +29,8 @@ type Codec struct {
 	keys     Keys
 	types    map[string]*eventType
 	metadata *plan
-	decoder  fastDecoder // of metadata
 	encoder  fastEncoder // of metadata
+	idle     sync.Pool   // of *opener
 }
 
 type eventType struct {
@@ -61,7 +51,7 @@ type storedMetadata struct {
 // given in the order of their shapes.
 func NewCodec(keys Keys, types []domain.Type, upcasters ...Upcaster) (*Codec, error) {
 	meta := reflect.TypeFor[storedMetadata]()
-	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types)), decoder: fastOf(meta), encoder: fastEncoderOf(meta)}
+	c := &Codec{keys: keys, types: make(map[string]*eventType, len(types)), encoder: fastEncoderOf(meta)}
 	for _, t := range types {
 		if _, twice := c.types[t.Name]; twice || t.Name == "" || t.Go.Kind() != reflect.Struct {
 			return nil, fmt.Errorf("event type %q (%s): needs a name of its own, and to be a struct", t.Name, t.Go)
@@ -130,75 +120,67 @@ func (c *Codec) seal(ctx context.Context, p *plan, v reflect.Value) error {
 
 // Decode upcasts, decodes and opens one event. An unknown type is an error (ErrUnknownType).
 func (c *Codec) Decode(ctx context.Context, raw Raw) (Recorded, error) {
-	rec := Recorded{
-		Position: raw.Position, Stream: raw.Stream, Revision: raw.Revision, ID: raw.ID, Type: raw.Type, At: raw.At,
-		Size: len(raw.Data) + len(raw.Metadata),
-	}
-	if err := c.decode(newOpener(ctx, c.keys, 0), raw, &rec); err != nil {
+	var rec Recorded
+	one := [1]Raw{raw}
+	o := c.opener(ctx, one[:], nil)
+	defer c.release(o)
+	if err := c.decode(o, &one[0], &rec); err != nil {
 		return rec, fmt.Errorf("event %d (%s) of %s at position %d: %w", raw.Revision, raw.Type, raw.Stream, raw.Position, err)
 	}
 	return rec, nil
 }
 
-func (c *Codec) decode(o *opener, raw Raw, rec *Recorded) error {
+// decode fills rec, which is zero.
+func (c *Codec) decode(o *opener, raw *Raw, rec *Recorded) error {
+	rec.Position, rec.Stream, rec.Revision, rec.ID, rec.Type, rec.At = raw.Position, raw.Stream, raw.Revision, raw.ID, raw.Type, raw.At
+	rec.Size = len(raw.Data) + len(raw.Metadata)
 	t, ok := c.types[raw.Type]
 	if !ok {
 		return ErrUnknownType
 	}
-	var stored storedMetadata
-	v := reflect.ValueOf(&stored).Elem()
-	if err := unmarshal(c.decoder, &o.memory, raw.Metadata, v); err != nil {
+	var meta Metadata
+	schema, err := c.decodeMetadata(o, raw.Metadata, &meta)
+	if err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	if err := c.metadata.visit(v, o.visit); err != nil {
-		return fmt.Errorf("metadata: %w", err)
-	}
-	data, err := t.upcast(stored.Schema, raw.Data)
+	data, err := t.upcast(schema, raw.Data)
 	if err != nil {
 		return err
 	}
-	event, err := t.Decode(func(into any) error {
-		v := reflect.ValueOf(into).Elem()
-		if err := unmarshal(t.decoder, &o.memory, data, v); err != nil {
+	place := o.place(t)
+	if !fastUnmarshal(t.decoder, o, data, place.value) {
+		place.value.SetZero()
+		if err = o.err(); err == nil {
+			err = json.Unmarshal(data, place.value.Addr().Interface(), jsonOptions)
+		}
+		if err == nil {
+			err = t.plan.visit(place.value, o.open)
+		}
+		if err != nil {
+			place.value.SetZero()
 			return err
 		}
-		return t.plan.visit(v, o.visit)
-	})
-	if err != nil {
-		return err
 	}
-	rec.Metadata, rec.Event = stored.Metadata, event
+	rec.Metadata, rec.Event = meta, place.take()
 	return nil
 }
 
-// opener opens personal texts, and remembers that a key could not be asked for: that is no fault of the event. One goroutine
-// uses it, for one call.
-type opener struct {
-	ctx    context.Context //nolint:containedctx // it lives for one call
-	keys   Keys
-	fault  error
-	visit  func(*domain.Personal) error
-	open   func(domain.UserID, []byte) ([]byte, bool, error)
-	memory memory
-}
-
-func newOpener(ctx context.Context, keys Keys, block int) *opener {
-	o := &opener{ctx: ctx, keys: keys, memory: memory{size: block}}
-	o.open = func(subject domain.UserID, sealed []byte) ([]byte, bool, error) {
-		text, ok, err := o.keys.Open(o.ctx, subject, sealed)
-		if err = keysFault(o.ctx, err); err != nil && !errors.Is(err, domain.ErrBroken) {
-			o.fault = err
-		}
-		return text, ok, err
+// decodeMetadata answers the schema of the data.
+func (c *Codec) decodeMetadata(o *opener, data []byte, meta *Metadata) (int, error) {
+	if schema, ok := fastMetadata(o, data, meta); ok {
+		return schema, nil
+	} else if err := o.err(); err != nil {
+		return 0, err
 	}
-	o.visit = func(text *domain.Personal) error {
-		opened, err := text.Open(o.open)
-		if err == nil {
-			*text = opened
-		}
-		return err
+	var stored storedMetadata
+	if err := json.Unmarshal(data, &stored, jsonOptions); err != nil {
+		return 0, err
 	}
-	return o
+	if err := c.metadata.visit(reflect.ValueOf(&stored).Elem(), o.openLater); err != nil {
+		return 0, err
+	}
+	*meta = stored.Metadata
+	return stored.Schema, nil
 }
 
 // keysFault tells what is said about the text from keys that do not answer.
@@ -212,11 +194,19 @@ func keysFault(ctx context.Context, err error) error {
 // DecodeAll decodes a batch, in order, on as many cores as help. What cannot be decoded comes with Undecodable set; the error
 // is a neighbour that did not answer, and says nothing about the events.
 func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) ([]Recorded, error) {
-	const share = 64 // events that are worth another goroutine
 	recs := make([]Recorded, len(raws))
+	return recs, c.decodeAll(ctx, raws, recs)
+}
+
+// decodeAll decodes into recs, which are zero.
+func (c *Codec) decodeAll(ctx context.Context, raws []Raw, recs []Recorded) error {
+	const share = 64 // events that are worth another goroutine
+	subjects := sync.OnceValue(func() []domain.UserID { return subjectsOf(raws) })
 	workers := min(runtime.GOMAXPROCS(0), (len(raws)+share-1)/share)
 	if workers <= 1 {
-		return recs, c.decodeRange(ctx, raws, recs)
+		o := c.opener(ctx, raws, subjects)
+		defer c.release(o)
+		return c.decodeRange(o, raws, recs)
 	}
 	var (
 		next   atomic.Int64
@@ -224,6 +214,8 @@ func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) ([]Recorded, error) {
 		faults = make([]error, workers)
 	)
 	work := func(w int) {
+		o := c.opener(ctx, raws, subjects)
+		defer c.release(o)
 		for faults[w] == nil {
 			to := int(next.Add(share))
 			from := to - share
@@ -231,7 +223,7 @@ func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) ([]Recorded, error) {
 				return
 			}
 			to = min(to, len(raws))
-			faults[w] = c.decodeRange(ctx, raws[from:to], recs[from:to])
+			faults[w] = c.decodeRange(o, raws[from:to], recs[from:to])
 		}
 	}
 	for w := 1; w < workers; w++ {
@@ -239,17 +231,12 @@ func (c *Codec) DecodeAll(ctx context.Context, raws []Raw) ([]Recorded, error) {
 	}
 	work(0)
 	group.Wait()
-	return recs, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
-func (c *Codec) decodeRange(ctx context.Context, raws []Raw, recs []Recorded) error {
-	o := newOpener(ctx, c.keys, 8<<10)
-	for i, raw := range raws {
-		recs[i] = Recorded{
-			Position: raw.Position, Stream: raw.Stream, Revision: raw.Revision, ID: raw.ID, Type: raw.Type, At: raw.At,
-			Size: len(raw.Data) + len(raw.Metadata),
-		}
-		if err := c.decode(o, raw, &recs[i]); err != nil {
+func (c *Codec) decodeRange(o *opener, raws []Raw, recs []Recorded) error {
+	for i := range raws {
+		if err := c.decode(o, &raws[i], &recs[i]); err != nil {
 			if o.fault != nil {
 				return o.fault
 			}
@@ -294,12 +281,4 @@ func canonical(fast fastEncoder, from reflect.Value) ([]byte, error) {
 		return nil, err
 	}
 	return value, nil
-}
-
-func unmarshal(fast fastDecoder, m *memory, data []byte, into reflect.Value) error {
-	if fastUnmarshal(fast, m, data, into) {
-		return nil
-	}
-	into.SetZero()
-	return json.Unmarshal(data, into.Addr().Interface(), jsonOptions)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -58,7 +59,8 @@ func FuzzFast(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var any everything
-		if v := reflect.ValueOf(&any).Elem(); unmarshal(nil, nil, data, v) == nil {
+		v := reflect.ValueOf(&any).Elem()
+		if json.Unmarshal(data, &any, jsonOptions) == nil {
 			if fast, ok := encode(nil, v); ok {
 				if general, err := canonical(nil, v); err != nil || !bytes.Equal(fast, general) {
 					t.Fatalf("written fast:\n%s\nand generally:\n%s\n%v", fast, general, err)
@@ -67,13 +69,13 @@ func FuzzFast(f *testing.F) {
 		}
 		var fast, general everything
 		before := bytes.Clone(data)
-		if !fastUnmarshal(decode, &memory{size: 1024}, data, reflect.ValueOf(&fast).Elem()) {
+		if !fastUnmarshal(decode, noOpener(), data, reflect.ValueOf(&fast).Elem()) {
 			return
 		}
 		if !bytes.Equal(before, data) {
 			t.Fatal("the input was changed")
 		}
-		if err := unmarshal(nil, nil, data, reflect.ValueOf(&general).Elem()); err != nil {
+		if err := json.Unmarshal(data, &general, jsonOptions); err != nil {
 			t.Fatalf("%s\nthe fast way reads it, the general one says %v", data, err)
 		}
 		for i := range data { // what was read does not hang on the input
@@ -81,6 +83,55 @@ func FuzzFast(f *testing.F) {
 		}
 		if !reflect.DeepEqual(fast, general) {
 			t.Fatalf("%s\nfast:    %+v\ngeneral: %+v", before, fast, general)
+		}
+	})
+}
+
+// noOpener leaves texts sealed.
+func noOpener() *opener {
+	return &opener{memory: memory{size: 1024}, subjects: map[domain.UserID]*subject{}}
+}
+
+// FuzzMetadata holds the fast way of reading metadata against the general one.
+func FuzzMetadata(f *testing.F) {
+	const ids = `"command":"0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21","correlation":"0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e22"`
+	for _, seed := range []string{
+		`{"actor":{"id":"a","org":"o","roles":["user","admin"]},"address":{"sealed":"AAEC","subject":"a"},"causation":"0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21",` +
+			ids + `,"fingerprint":"f","reason":{"sealed":"AA==","subject":"b"},"schema":2,"took":-5,"user_agent":{"sealed":"AAE=","subject":"ü"}}`,
+		`{"actor":{"id":""},` + ids + `}`, `{"actor":{"id":"a","roles":[]},` + ids + `}`, `{"actor":{"id":"a","roles":null},` + ids + `}`,
+		`{"actor":{"id":"a","roles":["x",]},` + ids + `}`, `{"actor":{"id":"a","roles":[,"x"]},` + ids + `}`, `{"actor":{"id":"a"},` + ids + `}x`,
+		`{"actor":{"id":"a"},` + ids + `,"took":1,"took":1}`, `{"actor":{"id":"a"},"address":{"sealed":"AAEC\n","subject":"a"},` + ids + `}`,
+		`{"actor":{"id":"a"},"address":{"sealed":"` + "AA\nAA" + `","subject":"a"},` + ids + `}`, `{"actor":{"id":"a"},"address":{"sealed":"A===","subject":"a"},` + ids + `}`,
+		`{"actor":{"id":"a"},"address":null,` + ids + `}`, `{"actor":null,` + ids + `}`, `{"actor":{"id":"a"},` + ids + `,"schema":99999999999}`, `{}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	o := noOpener()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var general storedMetadata
+		fault := json.Unmarshal(data, &general, jsonOptions)
+		for range 2 { // the second time with what is known from the first
+			var fast Metadata
+			input := bytes.Clone(data)
+			schema, ok := fastMetadata(o, input, &fast)
+			if !ok {
+				if !reflect.DeepEqual(fast, Metadata{}) {
+					t.Fatalf("%s\nis left to the general way, but not as it was: %+v", data, fast)
+				}
+				return
+			}
+			if !bytes.Equal(input, data) {
+				t.Fatal("the input was changed")
+			}
+			for i := range input { // what was read does not hang on the input
+				input[i] = 'x'
+			}
+			if fault != nil {
+				t.Fatalf("%s\nthe fast way reads it, the general one says %v", data, fault)
+			}
+			if !reflect.DeepEqual(fast, general.Metadata) || schema != general.Schema {
+				t.Fatalf("%s\nfast:    %+v\ngeneral: %+v", data, fast, general)
+			}
 		}
 	})
 }

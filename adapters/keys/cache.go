@@ -2,6 +2,8 @@ package keys
 
 import (
 	"crypto/cipher"
+	"encoding/binary"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,6 +17,42 @@ type subjectKeys struct {
 	current   int32     // 0: there is none
 	made      time.Time // when the current one was
 	keys      map[int32]dataKey
+}
+
+// Destroyed implements domain.SubjectKeys.
+func (k *subjectKeys) Destroyed() bool { return k.destroyed }
+
+// Has implements domain.SubjectKeys.
+func (k *subjectKeys) Has(sealed []byte) bool {
+	if len(sealed) < sealedAt || sealed[0] != format {
+		return false
+	}
+	_, ok := k.keys[numberOf(sealed)]
+	return ok
+}
+
+// Open implements domain.SubjectKeys.
+func (k *subjectKeys) Open(dst, sealed []byte) ([]byte, bool, error) {
+	switch {
+	case k.destroyed:
+		return nil, false, nil
+	case len(sealed) < sealedAt || sealed[0] != format:
+		return nil, false, fmt.Errorf("%w: its format is not known", domain.ErrBroken)
+	}
+	key, ok := k.keys[numberOf(sealed)]
+	if !ok {
+		return nil, false, fmt.Errorf("%w: there is no key %d of its subject", domain.ErrBroken, numberOf(sealed))
+	}
+	text, err := key.Open(dst, sealed[nonceAt:sealedAt], sealed[sealedAt:], key.bound)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: it was changed, or is another subject's", domain.ErrBroken)
+	}
+	return text, true, nil
+}
+
+// numberOf is the number of the key that sealed a text.
+func numberOf(sealed []byte) int32 {
+	return int32(binary.BigEndian.Uint32(sealed[numberAt:])) //nolint:gosec // what is out of range has no key
 }
 
 // dataKey is one key of a subject, with what it binds ciphertexts to.

@@ -24,9 +24,10 @@ type Ring struct {
 	pool    *pgxpool.Pool
 	masters Masters
 	options
-	cache  *cache
-	cancel context.CancelFunc
-	work   sync.WaitGroup // the listener
+	cache   *cache
+	loading chan struct{} // taken by who asks for the keys of many
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // the listener
 }
 
 type options struct {
@@ -56,7 +57,7 @@ func WithCache(subjects int) Option { return func(o *options) { o.subjects = sub
 // Open makes a ring on a migrated database. The pool stays the caller's, and has to stay open until Close. It fails with
 // ErrMaster when keys are there that none of the masters unwraps.
 func Open(ctx context.Context, pool *pgxpool.Pool, masters Masters, opts ...Option) (*Ring, error) {
-	r := &Ring{pool: pool, masters: masters, options: options{
+	r := &Ring{pool: pool, masters: masters, loading: make(chan struct{}, 1), options: options{
 		now: time.Now, subjects: 100_000, life: 30 * time.Second, rotation: 90 * 24 * time.Hour, timeout: 5 * time.Second,
 	}}
 	for _, o := range opts {
@@ -145,31 +146,77 @@ func (r *Ring) Open(ctx context.Context, subject domain.UserID, sealed []byte) (
 	if err != nil {
 		return nil, false, err
 	}
-	if k.destroyed {
-		return nil, false, nil
-	}
-	number := int32(binary.BigEndian.Uint32(sealed[numberAt:])) //nolint:gosec // what is out of range has no key
-	aead, ok := k.keys[number]
-	if !ok { // another process may have made it after we looked
+	if !k.destroyed && !k.Has(sealed) { // another process may have made it after we looked
 		r.cache.forget(subject)
 		if k, err = r.lookUp(ctx, subject); err != nil {
 			return nil, false, err
 		}
-		if aead, ok = k.keys[number]; k.destroyed {
-			return nil, false, nil
-		}
 	}
-	if !ok {
-		return nil, false, fmt.Errorf("%w: there is no key %d of its subject", domain.ErrBroken, number)
-	}
-	text, err := aead.Open(nil, sealed[nonceAt:sealedAt], sealed[sealedAt:], aead.bound)
-	if err != nil {
-		return nil, false, fmt.Errorf("%w: it was changed, or is another subject's", domain.ErrBroken)
-	}
-	return text, true, nil
+	return k.Open(nil, sealed)
 }
 
-const keysSQL = `SELECT number, coalesce(master, ''), wrapped, created_at FROM subject_keys WHERE subject = $1 ORDER BY number`
+// Subject implements eventstore.KeyRing.
+func (r *Ring) Subject(ctx context.Context, subject domain.UserID, ahead func() []domain.UserID) (domain.SubjectKeys, error) {
+	if k, _ := r.cache.get(subject, r.now()); k != nil {
+		return k, nil
+	}
+	if ahead != nil {
+		if err := r.load(ctx, subject, ahead); err != nil {
+			return nil, err
+		}
+	}
+	return r.lookUp(ctx, subject)
+}
+
+// load brings the keys of many subjects to memory by one question. Where several readers need the same, the first asks, and the
+// others wait for what it brings.
+func (r *Ring) load(ctx context.Context, subject domain.UserID, ahead func() []domain.UserID) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	select {
+	case r.loading <- struct{}{}:
+		defer func() { <-r.loading }()
+	case <-ctx.Done():
+		return fmt.Errorf("read the subjects' keys: %w", ctx.Err())
+	}
+	now := r.now()
+	known, epoch := r.cache.get(subject, now)
+	if known != nil {
+		return nil
+	}
+	wanted := make([]string, 0, 16)
+	for _, s := range ahead() {
+		if k, _ := r.cache.get(s, now); k == nil && !strings.ContainsRune(string(s), 0) {
+			if wanted = append(wanted, string(s)); len(wanted) >= r.cache.most {
+				break
+			}
+		}
+	}
+	if len(wanted) <= 1 {
+		return nil
+	}
+	rows, err := r.pool.Query(ctx, manyKeysSQL, wanted)
+	if err != nil {
+		return fmt.Errorf("read the subjects' keys: %w", err)
+	}
+	found, err := r.unwrapAll(now, rows)
+	if err != nil {
+		return err
+	}
+	for _, s := range wanted {
+		k := found[domain.UserID(s)]
+		if k == nil {
+			k = noKeys(now)
+		}
+		r.cache.put(domain.UserID(s), k, epoch)
+	}
+	return nil
+}
+
+const (
+	keysSQL     = `SELECT subject, number, coalesce(master, ''), wrapped, created_at FROM subject_keys WHERE subject = $1 ORDER BY number`
+	manyKeysSQL = `SELECT subject, number, coalesce(master, ''), wrapped, created_at FROM subject_keys WHERE subject = ANY($1::text[]) ORDER BY subject, number`
+)
 
 // lookUp answers the subject's keys, from memory when they were read lately.
 func (r *Ring) lookUp(ctx context.Context, subject domain.UserID) (*subjectKeys, error) {
@@ -184,25 +231,49 @@ func (r *Ring) lookUp(ctx context.Context, subject domain.UserID) (*subjectKeys,
 	if err != nil {
 		return nil, fmt.Errorf("read the subject's keys: %w", err)
 	}
-	if k, err = r.unwrapAll(subject, now, rows); err != nil {
+	if k, err = r.unwrapOne(subject, now, rows); err != nil {
 		return nil, err
 	}
 	r.cache.put(subject, k, epoch)
 	return k, nil
 }
 
-func (r *Ring) unwrapAll(subject domain.UserID, now time.Time, rows pgx.Rows) (*subjectKeys, error) {
+func noKeys(now time.Time) *subjectKeys {
+	return &subjectKeys{loaded: now, keys: map[int32]dataKey{}}
+}
+
+// unwrapOne is unwrapAll for rows of one subject.
+func (r *Ring) unwrapOne(subject domain.UserID, now time.Time, rows pgx.Rows) (*subjectKeys, error) {
+	found, err := r.unwrapAll(now, rows)
+	if err != nil {
+		return nil, err
+	}
+	if k := found[subject]; k != nil {
+		return k, nil
+	}
+	return noKeys(now), nil
+}
+
+func (r *Ring) unwrapAll(now time.Time, rows pgx.Rows) (map[domain.UserID]*subjectKeys, error) {
 	defer rows.Close()
-	k := &subjectKeys{loaded: now, keys: map[int32]dataKey{}}
+	found := map[domain.UserID]*subjectKeys{}
 	for rows.Next() {
 		var (
+			subject domain.UserID
 			number  int32
 			master  string
 			wrapped []byte
+			made    time.Time
 		)
-		if err := rows.Scan(&number, &master, &wrapped, &k.made); err != nil {
+		if err := rows.Scan(&subject, &number, &master, &wrapped, &made); err != nil {
 			return nil, fmt.Errorf("read the subject's keys: %w", err)
 		}
+		k := found[subject]
+		if k == nil {
+			k = noKeys(now)
+			found[subject] = k
+		}
+		k.made = made
 		if wrapped == nil {
 			k.destroyed = true
 			continue
@@ -219,7 +290,7 @@ func (r *Ring) unwrapAll(subject domain.UserID, now time.Time, rows pgx.Rows) (*
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read the subject's keys: %w", err)
 	}
-	return k, nil
+	return found, nil
 }
 
 // lockSQL lets one process at a time make or destroy a subject's keys.
@@ -242,7 +313,7 @@ func (r *Ring) make(ctx context.Context, subject domain.UserID) (*subjectKeys, e
 		if err != nil {
 			return err
 		}
-		if k, err = r.unwrapAll(subject, now, rows); err != nil {
+		if k, err = r.unwrapOne(subject, now, rows); err != nil {
 			return err
 		}
 		if k.destroyed || (k.current > 0 && now.Sub(k.made) < r.rotation) {

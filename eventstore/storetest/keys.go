@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -54,19 +53,40 @@ func (k *MemoryKeys) Seal(_ context.Context, subject domain.UserID, text []byte)
 }
 
 // Open implements eventstore.Keys.
-func (k *MemoryKeys) Open(_ context.Context, subject domain.UserID, sealed []byte) ([]byte, bool, error) {
+func (k *MemoryKeys) Open(ctx context.Context, subject domain.UserID, sealed []byte) ([]byte, bool, error) {
+	keys, err := k.Subject(ctx, subject, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	return keys.Open(nil, sealed)
+}
+
+// Subject implements eventstore.KeyRing.
+func (k *MemoryKeys) Subject(_ context.Context, subject domain.UserID, _ func() []domain.UserID) (domain.SubjectKeys, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	aead, ok := k.keys[subject]
+	return memorySubject{subject: subject, aead: aead, known: ok}, nil
+}
+
+type memorySubject struct {
+	subject domain.UserID
+	aead    cipher.AEAD
+	known   bool
+}
+
+func (m memorySubject) Destroyed() bool { return m.known && m.aead == nil }
+
+func (m memorySubject) Has([]byte) bool { return m.aead != nil }
+
+func (m memorySubject) Open(dst, sealed []byte) ([]byte, bool, error) {
 	switch {
-	case !ok:
-		return nil, false, domain.ErrBroken
-	case aead == nil:
+	case m.Destroyed():
 		return nil, false, nil
-	case len(sealed) < aead.NonceSize():
+	case m.aead == nil || len(sealed) < m.aead.NonceSize():
 		return nil, false, domain.ErrBroken
 	}
-	text, err := aead.Open(nil, sealed[:aead.NonceSize()], bytes.Clone(sealed[aead.NonceSize():]), []byte(subject))
+	text, err := m.aead.Open(dst, sealed[:m.aead.NonceSize()], sealed[m.aead.NonceSize():], []byte(m.subject))
 	if err != nil {
 		return nil, false, domain.ErrBroken
 	}

@@ -69,7 +69,9 @@ func Store(ctx context.Context, url string, w io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	b := storeBench{Options: o, ctx: ctx, w: w, pool: pool, url: url, log: log, store: eventstore.New(log, codec), codec: codec}
+	b := storeBench{
+		Options: o, ctx: ctx, w: w, pool: pool, url: url, log: log, store: eventstore.New(log, codec), codec: codec, cpu: newCPUMeter(ctx, pool),
+	}
 	return b.run()
 }
 
@@ -82,6 +84,7 @@ type storeBench struct {
 	log   eventstore.Log
 	store *eventstore.Store
 	codec *eventstore.Codec
+	cpu   *cpuMeter
 }
 
 func (b *storeBench) run() error {
@@ -114,10 +117,11 @@ func (b *storeBench) run() error {
 type figures struct {
 	perSecond     float64 // events
 	p50, p99, max time.Duration
+	cpu           string // what each event cost
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%9.0f ev/s   p50 %7s   p99 %7s   max %7s", f.perSecond, short(f.p50), short(f.p99), short(f.max))
+	return fmt.Sprintf("%9.0f ev/s   p50 %7s   p99 %7s   max %7s   %s", f.perSecond, short(f.p50), short(f.p99), short(f.max), f.cpu)
 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
@@ -202,6 +206,7 @@ func (b *storeBench) measure(each int, appendOne func(*rand.Rand, eventstore.Str
 		took   []time.Duration // guarded by mu
 		failed error           // guarded by mu
 	)
+	b.cpu.start()
 	start := time.Now()
 	for c := range b.Callers {
 		group.Go(func() {
@@ -237,6 +242,7 @@ func (b *storeBench) measure(each int, appendOne func(*rand.Rand, eventstore.Str
 	return figures{
 		perSecond: float64(len(took)*each) / seconds,
 		p50:       took[len(took)/2], p99: took[len(took)*99/100], max: took[len(took)-1],
+		cpu: b.cpu.per(len(took) * each),
 	}, nil
 }
 
@@ -256,6 +262,7 @@ func (b *storeBench) reads(prepared []eventstore.Entry) error {
 		return err
 	}
 	for range 2 { // the second time Postgres has it in memory
+		b.cpu.start()
 		start, n := time.Now(), 0
 		for _, err := range b.log.ReadAll(b.ctx, eventstore.Read{}) {
 			if err != nil {
@@ -263,7 +270,8 @@ func (b *storeBench) reads(prepared []eventstore.Entry) error {
 			}
 			n++
 		}
-		raw := float64(n) / time.Since(start).Seconds()
+		fmt.Fprintf(b.w, "read everything, one reader, %d events, as bytes:  %9.0f ev/s   %s\n", n, float64(n)/time.Since(start).Seconds(), b.cpu.per(n))
+		b.cpu.start()
 		start, n = time.Now(), 0
 		for rec, err := range b.store.ReadAll(b.ctx, eventstore.Read{}) {
 			if err != nil {
@@ -274,8 +282,7 @@ func (b *storeBench) reads(prepared []eventstore.Entry) error {
 			}
 			n++
 		}
-		decoded := float64(n) / time.Since(start).Seconds()
-		fmt.Fprintf(b.w, "read everything, one reader, %d events: %9.0f ev/s as bytes, %9.0f ev/s decoded and opened\n", n, raw, decoded)
+		fmt.Fprintf(b.w, "read everything, one reader, %d events, decoded and opened: %9.0f ev/s   %s\n", n, float64(n)/time.Since(start).Seconds(), b.cpu.per(n))
 	}
 	return nil
 }
