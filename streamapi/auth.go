@@ -148,6 +148,9 @@ func (s *Server) sees(p Principal, stream eventstore.Stream) bool {
 // mayWrite says no to who may not append to the stream, or close it.
 func (s *Server) mayWrite(p Principal, stream eventstore.Stream, closing bool) error {
 	about := subject(stream)
+	if _, virtual := viewOf(about); virtual || about == usersStream || about == "$all" {
+		return accessDenied() // there is nothing to write to
+	}
 	switch {
 	case s.own[about.Category()]:
 		if !p.WriteOwn {

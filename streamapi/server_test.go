@@ -2,9 +2,15 @@ package streamapi_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -12,6 +18,9 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/mediavault-io/mediavault/eventstore/postgres"
 	"github.com/mediavault-io/mediavault/internal/pgtest"
@@ -22,7 +31,8 @@ import (
 type served struct {
 	log    *postgres.Log
 	server *streamapi.Server
-	addr   string
+	addr   string // plain; clients show no credentials there
+	tls    string
 }
 
 // consumers authenticates by a map from "login:password".
@@ -70,32 +80,55 @@ func serve(t testing.TB, change ...func(*streamapi.Options)) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := &served{log: log, server: server}
 	ctx, stop := context.WithCancel(context.Background())
-	g := server.GRPC()
-	ran, done := make(chan error, 1), make(chan error, 1)
-	go func() { ran <- server.Run(ctx) }()
-	go func() { done <- g.Serve(listener) }()
+	var work errgroup.Group
+	work.Go(func() error { return server.Run(ctx) })
+	door := func(options ...grpc.ServerOption) (addr string, end func()) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := server.GRPC(options...)
+		work.Go(func() error { return g.Serve(listener) })
+		return listener.Addr().String(), g.Stop
+	}
+	plain, secure := func() {}, func() {}
+	s.addr, plain = door()
+	s.tls, secure = door(grpc.Creds(credentials.NewServerTLSFromCert(certificate(t))))
 	t.Cleanup(func() {
-		g.Stop()
+		plain()
+		secure()
 		stop()
-		if err := errors.Join(<-ran, <-done); err != nil {
+		if err := work.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &served{log: log, server: server, addr: listener.Addr().String()}
+	return s
+}
+
+func certificate(t testing.TB) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // client connects as somebody, "login:password", or as nobody.
 func (s *served) client(t testing.TB, who string) *esdb.Client {
 	t.Helper()
+	address := fmt.Sprintf("esdb://%s?tls=false&keepAliveInterval=-1", s.addr)
 	if who != "" {
-		who += "@"
+		address = fmt.Sprintf("esdb://%s@%s?tlsVerifyCert=false&keepAliveInterval=-1", who, s.tls)
 	}
-	config, err := esdb.ParseConnectionString(fmt.Sprintf("esdb://%s%s?tls=false&keepAliveInterval=-1", who, s.addr))
+	config, err := esdb.ParseConnectionString(address)
 	if err != nil {
 		t.Fatal(err)
 	}
