@@ -51,12 +51,25 @@ type Recorded struct {
 
 // Store appends and reads the domain's events: a Log and a Codec.
 type Store struct {
-	log   Log
-	codec *Codec
+	log        Log
+	codec      *Codec
+	categories []string
 }
 
-// New makes a store of a log and a codec.
-func New(log Log, codec *Codec) *Store { return &Store{log: log, codec: codec} }
+// New makes a store of a log and a codec. Where categories are named, the domain's events are those of their streams alone: what
+// other programs write into streams of other categories is none of its business, whatever types they call it, and neither
+// ReadAll nor Follow shows it.
+func New(log Log, codec *Codec, categories ...string) *Store {
+	return &Store{log: log, codec: codec, categories: categories}
+}
+
+// Own is what a filter lets through of the domain's own events.
+func (s *Store) Own(f Filter) Filter {
+	if len(s.categories) > 0 && len(f.Categories) == 0 {
+		f.Categories = s.categories
+	}
+	return f
+}
 
 // Log is the log below the store.
 func (s *Store) Log() Log { return s.log }
@@ -86,6 +99,7 @@ func (s *Store) ReadStream(ctx context.Context, stream Stream, r StreamRead) ite
 
 // ReadAll yields the events of the whole log. A long read is decoded ahead of its reader, on as many cores as help.
 func (s *Store) ReadAll(ctx context.Context, r Read) iter.Seq2[Recorded, error] {
+	r.Filter = s.Own(r.Filter)
 	if r.Limit > 0 && r.Limit <= aheadAfter {
 		return s.decoded(ctx, s.log.ReadAll(ctx, r))
 	}
@@ -95,7 +109,7 @@ func (s *Store) ReadAll(ctx context.Context, r Read) iter.Seq2[Recorded, error] 
 // Follow yields what is after a position, from history and then as it is appended; see Log.Follow.
 func (s *Store) Follow(ctx context.Context, after Position, filter Filter) iter.Seq2[Batch[Recorded], error] {
 	return func(yield func(Batch[Recorded], error) bool) {
-		for raw, err := range s.log.Follow(ctx, after, filter) {
+		for raw, err := range s.log.Follow(ctx, after, s.Own(filter)) {
 			if err != nil {
 				yield(Batch[Recorded]{}, err)
 				return

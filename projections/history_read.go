@@ -33,7 +33,7 @@ func (h *History) readAll(
 		if failed == nil {
 			return recs, nil
 		}
-		read.After, read.Limit = after, 1
+		read.After, read.Limit, read.Filter = after, 1, h.store.Own(filter)
 		rec, ok, err := h.leniently(ctx, h.store.Log().ReadAll(ctx, read), failed)
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)

@@ -21,10 +21,7 @@ import (
 	"github.com/mediavault-io/mediavault/adapters/auth"
 	"github.com/mediavault-io/mediavault/adapters/correlations"
 	"github.com/mediavault-io/mediavault/domain"
-	"github.com/mediavault-io/mediavault/domain/access"
-	"github.com/mediavault-io/mediavault/domain/media"
-	"github.com/mediavault-io/mediavault/domain/moderation"
-	"github.com/mediavault-io/mediavault/domain/share"
+	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/internal/config"
 	"github.com/mediavault-io/mediavault/streamapi"
 )
@@ -102,7 +99,7 @@ func newStreamAPI(a *app, doorman *streamDoorman) (*streamapi.Server, error) {
 	return streamapi.New(streamapi.Options{
 		Log:          a.store.Log(),
 		Authenticate: doorman,
-		Own:          []string{media.Category, share.Category, moderation.Category, access.Category},
+		Own:          catalog.Categories(),
 		Open:         a.keys,
 		Correlations: correlations.New(a.pool),
 		MaxAppend:    int(min(a.cfg.Stream.MaxAppend, 64<<20)),

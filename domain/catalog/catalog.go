@@ -16,3 +16,8 @@ import (
 func Types() []domain.Type {
 	return slices.Concat(media.Types, share.Types, moderation.Types, access.Types, finding.Types)
 }
+
+// Categories are those of the streams in which the vault keeps them. Streams of other categories are other programs'.
+func Categories() []string {
+	return []string{media.Category, share.Category, moderation.Category, access.Category, finding.Category}
+}
