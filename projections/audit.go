@@ -107,12 +107,15 @@ func auditRow(rec eventstore.Recorded) AuditRow {
 		auditMedia(&row, e)
 	case share.Event:
 		row.ResourceKind = ResourceShare
-		if granted, ok := e.(share.Granted); ok {
-			row.Media = granted.Media
-			row.Detail = recipient(granted.With) + ": " + terms(granted.Terms)
-		}
-		if changed, ok := e.(share.Changed); ok {
-			row.Detail = terms(changed.Terms)
+		switch e := e.(type) {
+		case share.Granted:
+			row.Media = e.Media
+			row.Detail = recipient(e.With) + ": " + terms(e.Terms)
+		case share.Changed:
+			row.Detail = terms(e.Terms)
+		case share.Revoked:
+		default:
+			row.Detail = summarizeShare(e)
 		}
 	case moderation.Event:
 		row.ResourceKind = ResourceCase

@@ -3,6 +3,7 @@ package projections
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
@@ -75,6 +76,21 @@ func summarizeShare(e share.Event) string {
 		return "changed a share: " + terms(e.Terms)
 	case share.Revoked:
 		return "revoked a share"
+	case share.EndAnnounced:
+		if e.OpensLeft > 0 {
+			return fmt.Sprintf("a share is nearly used up: %s left", counted(e.OpensLeft, "open"))
+		}
+		return "a share ends at " + e.ExpiresAt.UTC().Format(time.RFC3339)
+	case share.Expired:
+		return "a share expired"
+	case share.Exhausted:
+		return fmt.Sprintf("a share was opened as often as it allows (%d)", e.Opens)
+	case share.Suspended:
+		return fmt.Sprintf("a share is suspended: the item is %s", e.Code)
+	case share.Resumed:
+		return "a share can be used again"
+	case share.Closed:
+		return fmt.Sprintf("a share is closed: the item is %s", e.Code)
 	default:
 		return e.EventType()
 	}
@@ -91,6 +107,23 @@ func summarizeCase(e moderation.Event, s sight) string {
 			return "gave the case to a moderator"
 		}
 		return fmt.Sprintf("gave the case to %s", e.Moderator)
+	case moderation.Claimed:
+		return "claimed the case until " + e.Until.UTC().Format("2006-01-02T15:04:05Z")
+	case moderation.GivenBack:
+		return "gave the case back"
+	case moderation.Escalated:
+		return "put the case before an admin"
+	case moderation.Proposed:
+		if !s.staff {
+			return "proposed a decision"
+		}
+		return fmt.Sprintf("proposed (%d): %s, by policy %s", e.Number, e.Action, e.Policy)
+	case moderation.Confirmed:
+		return fmt.Sprintf("confirmed proposal %d", e.Number)
+	case moderation.Declined:
+		return fmt.Sprintf("declined proposal %d", e.Number)
+	case moderation.ReachChanged:
+		return fmt.Sprintf("noted that %s, %s and %s lead to it", counted(e.Reach.Users, "person"), counted(e.Reach.Organisations, "organisation"), counted(e.Reach.Links, "link"))
 	case moderation.Decided:
 		return fmt.Sprintf("decided (%d): %s, by policy %s", e.Number, e.Action, e.Policy)
 	case moderation.Appealed:

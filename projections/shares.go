@@ -12,12 +12,14 @@ import (
 // SharesName is the name of the read model.
 const SharesName = "shares"
 
-// The states of a share. Only revocation is recorded; the others follow from the terms, the count and the moment.
+// The states of a share. Expired and exhausted follow from the terms, the count and the moment, recorded or not.
 const (
 	ShareActive    = "active"
 	ShareExpired   = "expired"
 	ShareExhausted = "exhausted"
 	ShareRevoked   = "revoked"
+	ShareSuspended = "suspended" // its item cannot be had for now
+	ShareClosed    = "closed"    // its item is gone for good
 )
 
 // ShareRow is one share. The hash of its password is not in it, only whether there is one.
@@ -41,6 +43,8 @@ type ShareRow struct {
 	Revoked      bool           `db:"revoked"`
 	RevokedBy    domain.UserID  `db:"revoked_by"`
 	RevokedAt    time.Time      `db:"revoked_at"`
+	Suspended    share.Code     `db:"suspended"` // why; empty: it is not
+	Closed       bool           `db:"closed"`
 	GrantedAt    time.Time      `db:"granted_at"`
 	UpdatedAt    time.Time      `db:"updated_at"` // of its terms, or its revocation
 	Revision     int64          `db:"revision"`   // of the share's stream
@@ -97,6 +101,14 @@ func (sharesModel) Evolve(_ string, row ShareRow, rec eventstore.Recorded) (Shar
 	case share.Revoked:
 		row.Revoked, row.RevokedBy, row.RevokedAt = true, e.By, rec.At
 		row.UpdatedAt, row.Revision = rec.At, int64(rec.Revision)
+	case share.Suspended:
+		row.Suspended, row.Revision = e.Code, int64(rec.Revision)
+	case share.Resumed:
+		row.Suspended, row.Revision = "", int64(rec.Revision)
+	case share.Closed:
+		row.Closed, row.Revision = true, int64(rec.Revision)
+	case share.EndAnnounced, share.Expired, share.Exhausted:
+		row.Revision = int64(rec.Revision)
 	case access.Served:
 		if access.Opens(e.What) {
 			row.Opens++
@@ -126,10 +138,14 @@ func (row ShareRow) status(at time.Time) string {
 	switch {
 	case row.Revoked:
 		return ShareRevoked
+	case row.Closed:
+		return ShareClosed
 	case !row.ExpiresAt.IsZero() && !at.Before(row.ExpiresAt):
 		return ShareExpired
 	case row.MaxOpens > 0 && row.Opens >= row.MaxOpens:
 		return ShareExhausted
+	case row.Suspended != "":
+		return ShareSuspended
 	default:
 		return ShareActive
 	}

@@ -37,7 +37,7 @@ type Share struct {
 	MaxOpens    int                 `json:"max_opens,omitempty"` // 0: no limit
 	Opens       int                 `json:"opens"`
 	LastOpened  *time.Time          `json:"last_opened_at,omitempty"`
-	Status      string              `json:"status"` // as of the moment: active, expired, exhausted, revoked
+	Status      string              `json:"status"` // as of the moment: active, expired, exhausted, revoked, suspended, closed
 	Through     domain.ShareID      `json:"through,omitempty"`
 	GrantedAt   time.Time           `json:"granted_at"`
 	UpdatedAt   time.Time           `json:"updated_at"`
@@ -57,7 +57,7 @@ type Recipient struct {
 // ShareQuery filters shares. The zero query is all of them, the newest first.
 type ShareQuery struct {
 	Media  domain.MediaID
-	Status string // active, expired, exhausted, revoked, or "" for any
+	Status string // active, expired, exhausted, revoked, suspended, closed, or "" for any
 	Kind   string // user, organisation, link, or "" for any
 	Sort   string // granted_at, updated_at, opens; a leading - turns it round; "" is -granted_at
 }
@@ -203,10 +203,10 @@ func (q ShareQuery) filter(l *listing[ShareRow], at At, now time.Time) error {
 	}
 	switch q.Status {
 	case "":
-	case ShareActive, ShareExpired, ShareExhausted, ShareRevoked:
+	case ShareActive, ShareExpired, ShareExhausted, ShareRevoked, ShareSuspended, ShareClosed:
 		l.and(shareStatus(at, now, &l.args) + " = " + l.args.Add(q.Status))
 	default:
-		return domain.ErrInvalid.On("status").Because("accepted are active, expired, exhausted and revoked")
+		return domain.ErrInvalid.On("status").Because("accepted are active, expired, exhausted, revoked, suspended and closed")
 	}
 	return nil
 }
@@ -244,10 +244,12 @@ func shareStatus(at At, now time.Time, args *Args) string {
 		when s.revoked then 'revoked'
 		when s.through <> '' and exists (` + shareChain(at, args) + `
 			select from up where up.revoked or not 'reshare' = any (up.permissions)) then 'revoked'
+		when s.closed then 'closed'
 		when s.expires_at <= ` + t + ` then 'expired'
 		when s.through <> '' and exists (` + shareChain(at, args) + `
 			select from up where up.expires_at <= ` + t + `) then 'expired'
 		when s.max_opens > 0 and s.opens >= s.max_opens then 'exhausted'
+		when s.suspended <> '' then 'suspended'
 		else 'active' end)`
 }
 

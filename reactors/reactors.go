@@ -124,6 +124,9 @@ func NewEngine(store *eventstore.Store, pool *pgxpool.Pool, opts Options, reacto
 	return e
 }
 
+// Add adds reactors, before Run.
+func (e *Engine) Add(reactors ...Reactor) { e.reactors = append(e.reactors, reactors...) }
+
 func orDefault[T comparable](v, def T) T {
 	var zero T
 	if v == zero {

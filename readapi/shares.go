@@ -28,10 +28,11 @@ func (s *Server) sharesOf(w http.ResponseWriter, r *http.Request, list shareList
 	q := web.NewQuery(r)
 	page := q.Page(pageSize, maxPageSize)
 	query := projections.ShareQuery{
-		Media:  web.Parameter(q, "media_id", domain.ParseMediaID),
-		Status: q.Enum("status", "", projections.ShareActive, projections.ShareExpired, projections.ShareExhausted, projections.ShareRevoked),
-		Kind:   q.Enum("with", "", "user", "organisation", "link"),
-		Sort:   q.Enum("sort", "", bothWays("granted_at", "updated_at", "opens")...),
+		Media: web.Parameter(q, "media_id", domain.ParseMediaID),
+		Status: q.Enum("status", "", projections.ShareActive, projections.ShareExpired, projections.ShareExhausted, projections.ShareRevoked,
+			projections.ShareSuspended, projections.ShareClosed),
+		Kind: q.Enum("with", "", "user", "organisation", "link"),
+		Sort: q.Enum("sort", "", bothWays("granted_at", "updated_at", "opens")...),
 	}
 	m := asOf(q)
 	if err := q.Done(); err != nil {

@@ -178,8 +178,9 @@ func (a *app) build(ctx context.Context) error {
 	a.vault.Index = a.models.shares
 	a.media = commands.NewMedia(a.vault, a.blobs)
 	a.access = commands.NewAccess(a.vault)
-	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable},
+	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
 		reactors.Screening{Media: a.media, Policy: policy}, reactors.Enforcement{Media: a.media}, reactors.Destruction{Media: a.media})
+	a.reactors.Add(a.keeping()...)
 	a.rebuilds = newRebuilds(a.models.engine, a.log)
 	return nil
 }

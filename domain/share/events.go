@@ -20,6 +20,12 @@ var Types = []domain.Type{
 	domain.TypeOf[Granted](),
 	domain.TypeOf[Changed](),
 	domain.TypeOf[Revoked](),
+	domain.TypeOf[EndAnnounced](),
+	domain.TypeOf[Expired](),
+	domain.TypeOf[Exhausted](),
+	domain.TypeOf[Suspended](),
+	domain.TypeOf[Resumed](),
+	domain.TypeOf[Closed](),
 }
 
 // Permission is what a share allows.
@@ -82,6 +88,48 @@ type Revoked struct {
 	By domain.UserID `json:"by"`
 }
 
+// EndAnnounced says that a share is about to end: exactly one of its fields is set. It is said once for the same terms.
+type EndAnnounced struct {
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	OpensLeft int       `json:"opens_left,omitempty"`
+}
+
+// Expired records that a share's time is over. Nobody could use it from that moment on, whenever this was recorded.
+type Expired struct {
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Exhausted records that a share was opened as often as it allows.
+type Exhausted struct {
+	Opens int `json:"opens"`
+}
+
+// Suspended records that the share's item cannot be had for now: a share that is suspended is resumed when the item comes back.
+type Suspended struct {
+	Code Code `json:"code"`
+}
+
+// Resumed ends a suspension: the item is there again.
+type Resumed struct {
+	Code Code `json:"code"` // of the suspension that ended
+}
+
+// Closed ends a share for good, because its item is gone for good.
+type Closed struct {
+	Code Code `json:"code"`
+}
+
+// Code says what became of a share's item.
+type Code string
+
+// The codes.
+const (
+	ItemDeleted     Code = "deleted"     // by its owner, who may restore it
+	ItemQuarantined Code = "quarantined" // by screening or a moderator, until it is released
+	ItemRemoved     Code = "removed"     // by a moderator; an appeal may bring it back
+	ItemPurged      Code = "purged"      // for good
+)
+
 // EventType implements domain.Event.
 func (Granted) EventType() string { return "share.granted" }
 
@@ -90,3 +138,21 @@ func (Changed) EventType() string { return "share.changed" }
 
 // EventType implements domain.Event.
 func (Revoked) EventType() string { return "share.revoked" }
+
+// EventType implements domain.Event.
+func (EndAnnounced) EventType() string { return "share.end_announced" }
+
+// EventType implements domain.Event.
+func (Expired) EventType() string { return "share.expired" }
+
+// EventType implements domain.Event.
+func (Exhausted) EventType() string { return "share.exhausted" }
+
+// EventType implements domain.Event.
+func (Suspended) EventType() string { return "share.suspended" }
+
+// EventType implements domain.Event.
+func (Resumed) EventType() string { return "share.resumed" }
+
+// EventType implements domain.Event.
+func (Closed) EventType() string { return "share.closed" }

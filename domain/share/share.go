@@ -2,8 +2,11 @@
 // decides who may grant what, and whether a share may be used at a moment; it serves nothing and counts no opens itself.
 //
 //	(nothing) --Grant--> active --Revoke--> revoked
-//	                      |  ^
-//	                      `--' Change
+//	                      |  ^    `--Settle--> closed (the item was purged)
+//	                      `--' Change, Settle
+//
+// What becomes of a share by itself - it expired, it is exhausted, its item was taken away or came back - is recorded by Settle,
+// for those who read the history; whether a share may be used is asked at every use, and does not wait for that record.
 //
 // An active share cannot be used before or after its terms allow: expired (time), exhausted (opens) or locked (password).
 // Neither can one whose giver lost the right to give: a share that came through another holds only while that one does.
@@ -27,6 +30,7 @@ var (
 	ErrNotShareable  = domain.Refuse(domain.Conflict, "not_shareable", "the item cannot be shared in its state")
 	ErrRestricted    = domain.Refuse(domain.Conflict, "restricted", "a restricted item cannot be shared by link")
 	ErrRevoked       = domain.Refuse(domain.Gone, "share_revoked", "the share was revoked")
+	ErrClosed        = domain.Refuse(domain.Gone, "share_closed", "the item that was shared is gone")
 	ErrExpired       = domain.Refuse(domain.Gone, "share_expired", "the share has expired")
 	ErrExhausted     = domain.Refuse(domain.Gone, "share_exhausted", "the share was opened as often as it allows")
 	ErrPassword      = domain.Refuse(domain.Unauthenticated, "password_required", "the link needs a password")
@@ -47,6 +51,13 @@ type State struct {
 	Terms   Terms
 	Through domain.ShareID
 	Revoked bool
+
+	// What Settle has recorded; a change of the terms makes the first three open questions again.
+	Expired   bool `json:",omitempty"`
+	Exhausted bool `json:",omitempty"`
+	Announced bool `json:",omitempty"` // its end
+	Suspended Code `json:",omitempty"`
+	Closed    bool `json:",omitempty"`
 }
 
 // Evolve is state + event -> state.

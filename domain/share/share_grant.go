@@ -204,6 +204,9 @@ func (c Change) Decide(s State) ([]Event, error) {
 	if s.Revoked {
 		return nil, ErrRevoked
 	}
+	if s.Closed {
+		return nil, ErrClosed
+	}
 	terms := c.Terms
 	if !terms.ExpiresAt.IsZero() && terms.ExpiresAt.Equal(s.Terms.ExpiresAt) {
 		// An end that stays as it is may lie in the past: another term is being changed.
@@ -222,7 +225,11 @@ func (c Change) Decide(s State) ([]Event, error) {
 	return []Event{Changed{By: c.By.ID, Terms: terms}}, nil
 }
 
-func (e Changed) evolve(s State) State { s.Terms = e.Terms; return s }
+func (e Changed) evolve(s State) State {
+	s.Terms = e.Terms
+	s.Expired, s.Exhausted, s.Announced = false, false, false
+	return s
+}
 
 // Revoke ends a share at once.
 type Revoke struct {

@@ -284,5 +284,7 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	link.Terms = terms
 	domaintest.Golden(t, share.Types, user, link,
 		granted(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"}, share.View),
-		share.Changed{By: "alice", Terms: terms}, share.Revoked{By: "alice"})
+		share.Changed{By: "alice", Terms: terms}, share.Revoked{By: "alice"},
+		share.EndAnnounced{ExpiresAt: now}, share.EndAnnounced{OpensLeft: 2}, share.Expired{ExpiresAt: now}, share.Exhausted{Opens: 10},
+		share.Suspended{Code: share.ItemQuarantined}, share.Resumed{Code: share.ItemQuarantined}, share.Closed{Code: share.ItemPurged})
 }

@@ -1,0 +1,14 @@
+package main
+
+import (
+	"github.com/mediavault-io/mediavault/commands"
+	"github.com/mediavault-io/mediavault/reactors"
+)
+
+// keeping are the reactors that keep the vault in order by the clock.
+func (a *app) keeping() []reactors.Reactor {
+	return []reactors.Reactor{
+		reactors.NewSharing(a.pool, commands.NewShares(a.vault), 0),
+		reactors.NewSweeping(a.pool, a.media, a.blobs, a.log),
+	}
+}
