@@ -90,12 +90,12 @@ var appendCases = map[string]func(*testing.T, *world){
 		w.holds(s)
 	},
 	"a large append is whole and in order": func(_ *testing.T, w *world) {
-		n := eventstore.MaxEntries
+		n, size := eventstore.MaxEntries, 1<<20
 		if !w.has(Large) {
-			n = 500
+			n, size = 500, 512<<10
 		}
 		es := entries(n)
-		es[n/2].Data = make([]byte, 1<<20)
+		es[n/2].Data = make([]byte, size)
 		r := w.append(w.stream("1"), eventstore.NoStream, es...)
 		if r.Revision != eventstore.Revision(n-1) {
 			w.t.Fatalf("receipt is %+v", r)

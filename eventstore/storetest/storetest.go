@@ -38,6 +38,14 @@ const (
 	Large Lack = "large appends"
 )
 
+// Lacking is what a log lacks, by the name of its package; docs/architecture.md has it as a table.
+func Lacking(log string) []Lack {
+	return map[string][]Lack{
+		"memory": nil, "postgres": nil,
+		"esdb": {Contiguous, Large}, // positions are bytes of its transaction log, and an append has 1 MiB
+	}[log]
+}
+
 // patience bounds one case. It is only reached when something is broken.
 const patience = 60 * time.Second
 

@@ -1,0 +1,176 @@
+package esdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// Append implements eventstore.Log. It reads what came to the stream since this process looked last, decides by that, and
+// appends expecting exactly what it saw; the server holds that against all others, and knows the same ids at the same place
+// again, so that an append whose answer was lost is simply made again. Appends of this process to one stream go one by one.
+func (l *Log) Append(ctx context.Context, stream eventstore.Stream, expected eventstore.Expected, entries ...eventstore.Entry) (eventstore.Receipt, error) {
+	if err := eventstore.CheckAppend(stream, expected, entries); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	if system(stream) {
+		return eventstore.Receipt{}, fmt.Errorf("%w: streams whose names begin with $ are the event store's own", eventstore.ErrInvalid)
+	}
+	ctx, cancel := l.bounded(ctx, l.timeout)
+	defer cancel()
+	if ctx.Err() != nil {
+		return eventstore.Receipt{}, faultOf(ctx, ctx.Err()).err
+	}
+	t, err := l.known.take(ctx, stream)
+	if err != nil {
+		return eventstore.Receipt{}, faultOf(ctx, err).err
+	}
+	defer l.known.give(t)
+	a := appending{log: l, stream: stream, expected: expected, entries: entries, tail: t, tried: -1, actual: -1}
+	receipt, err := a.run(ctx)
+	switch {
+	case err == nil && receipt.Repeated:
+		l.stats.repeats.Add(1)
+	case err == nil:
+		l.stats.appends.Add(1)
+		l.stats.events.Add(int64(len(entries)))
+		l.head.publish(receipt.Position)
+	case errors.Is(err, eventstore.ErrConflict):
+		l.stats.conflicts.Add(1)
+	}
+	return receipt, err
+}
+
+// appending is an append on its way.
+type appending struct {
+	log      *Log
+	stream   eventstore.Stream
+	expected eventstore.Expected
+	entries  []eventstore.Entry
+	tail     *tail
+	tried    eventstore.Revision // where an attempt began of which no answer came; -1: none
+	actual   eventstore.Revision // where the server said that the stream ends; -1: not told
+}
+
+// errElsewhere is a stream that did not end where it was read to end.
+var errElsewhere = errors.New("the stream went on in the meantime")
+
+func (a *appending) run(ctx context.Context) (eventstore.Receipt, error) {
+	for {
+		if err := a.lookUp(ctx); err != nil {
+			return eventstore.Receipt{}, err
+		}
+		a.tail.last = max(a.tail.last, a.actual) // of a truncated stream there is nothing to read
+		at, err := a.tail.find(a.entries)
+		if err != nil {
+			return eventstore.Receipt{}, fmt.Errorf("%w: in %s", err, a.stream)
+		}
+		if at >= 0 {
+			return a.receipt(ctx, at, at != a.tried)
+		}
+		if a.expected != eventstore.Any && a.expected != eventstore.Expected(a.tail.last) {
+			return eventstore.Receipt{}, &eventstore.ConflictError{Stream: a.stream, Expected: a.expected, Actual: a.tail.last}
+		}
+		last, err := a.send(ctx)
+		if errors.Is(err, errElsewhere) {
+			continue
+		}
+		if err != nil {
+			return eventstore.Receipt{}, err
+		}
+		first := last - eventstore.Revision(len(a.entries)) + 1
+		for i, e := range a.entries {
+			a.tail.met(e.ID, first+eventstore.Revision(i))
+		}
+		return a.receipt(ctx, first, false)
+	}
+}
+
+// lookUp reads what came to the stream since it was read last; the first time its latest events, from the end.
+func (a *appending) lookUp(ctx context.Context) error {
+	var met []eventstore.Raw
+	r := eventstore.StreamRead{From: a.tail.last + 1}
+	if !a.tail.read {
+		r = eventstore.StreamRead{From: -1, Backward: true, Limit: longMemory}
+	}
+	for raw, err := range a.log.ReadStream(ctx, a.stream, r) {
+		if err != nil {
+			return faultOf(ctx, err).err
+		}
+		raw.Data, raw.Metadata = nil, nil
+		met = append(met, raw)
+	}
+	for i := range met {
+		a.tail.met(met[i].ID, met[i].Revision)
+	}
+	a.tail.read = true
+	return nil
+}
+
+// receipt reads where events are that are there, which the server does not say when it takes them.
+func (a *appending) receipt(ctx context.Context, first eventstore.Revision, repeated bool) (eventstore.Receipt, error) {
+	last := first + eventstore.Revision(len(a.entries)) - 1
+	for raw, err := range a.log.ReadStream(ctx, a.stream, eventstore.StreamRead{From: last, Limit: 1}) {
+		if err != nil {
+			return eventstore.Receipt{}, faultOf(ctx, err).err
+		}
+		if raw.Revision == last {
+			return eventstore.Receipt{Stream: a.stream, First: first, Revision: last, Position: raw.Position, At: raw.At, Repeated: repeated}, nil
+		}
+	}
+	return eventstore.Receipt{}, fmt.Errorf("%w: what was appended to %s at revision %d cannot be read", eventstore.ErrUnavailable, a.stream, last)
+}
+
+// send appends behind what is known, and answers the stream's new end.
+func (a *appending) send(ctx context.Context) (eventstore.Revision, error) {
+	last := eventstore.Revision(-1)
+	err := a.log.retrying(ctx, func(ctx context.Context, to *link) error {
+		var err error
+		last, err = a.attempt(ctx, to)
+		if f := faultOf(ctx, err); err != nil && (f.passing || ctx.Err() != nil) {
+			a.tried = a.tail.last + 1
+		}
+		return err
+	})
+	return last, err
+}
+
+func (a *appending) attempt(ctx context.Context, to *link) (eventstore.Revision, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var trailers metadata.MD
+	told := func() metadata.MD { return trailers }
+	call, err := to.streams.Append(a.log.cluster.calling(ctx), grpc.Trailer(&trailers))
+	if err != nil {
+		return -1, answer(err, told)
+	}
+	err = call.Send(appendTo(a.stream, a.tail.last))
+	for i := 0; err == nil && i < len(a.entries); i++ {
+		err = call.Send(proposed(a.entries[i]))
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // at EOF the server has said why already
+		return -1, answer(err, told)
+	}
+	m, err := call.CloseAndRecv()
+	if err != nil {
+		return -1, answer(err, told)
+	}
+	switch r := m.GetResult().(type) {
+	case *streams.AppendResp_Success_:
+		return eventstore.Revision(r.Success.GetCurrentRevision()), nil //nolint:gosec // as the server has it
+	case *streams.AppendResp_WrongExpectedVersion_:
+		if r.WrongExpectedVersion.GetCurrentNoStream() == nil {
+			a.actual = eventstore.Revision(r.WrongExpectedVersion.GetCurrentRevision()) //nolint:gosec // as the server has it
+		}
+		return -1, errElsewhere
+	default:
+		return -1, fmt.Errorf("%w: to an append", errMalformed)
+	}
+}
