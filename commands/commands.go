@@ -168,9 +168,21 @@ type folded[S any, E domain.Event] struct {
 	revision eventstore.Revision // of the last event; -1: there is none
 	position eventstore.Position
 	at       time.Time
-	repeat   *Receipt // of the command that was asked about, when it left its mark before
-	same     bool     // the repeated command asked for the same
-	said     []E      // what the repeated command said
+	repeat   *Receipt  // of the command that was asked about, when it left its mark before
+	same     bool      // the repeated command asked for the same
+	said     []E       // what the repeated command said
+	read     bool      // it was read to its end, and is no guess
+	until    time.Time // when what is kept of it has to be read anew
+}
+
+// kept is the stream as it stood when it was last read or written here.
+func kept[S any, E domain.Event](v *Vault, stream eventstore.Stream) (folded[S, E], bool) {
+	k, ok := v.states.get(stream, v.Now())
+	if !ok {
+		return folded[S, E]{}, false
+	}
+	state, ok := k.state.(S)
+	return folded[S, E]{state: state, revision: k.revision, position: k.position, at: k.at, until: k.until}, ok
 }
 
 // outcome is what became of a command: its receipt, what it said (now, or when it was first asked), and the state after it.
@@ -183,14 +195,10 @@ type outcome[S any, E domain.Event] struct {
 // fold reads a stream. With a meta it looks for the events of that command on the way, if they can be there: only a command
 // with an idempotency key can have left its mark before.
 func fold[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstore.Stream, evolve func(S, E) S, meta *eventstore.Metadata) (folded[S, E], error) {
-	f := folded[S, E]{revision: -1}
-	now := v.Now()
-	keep := keptState{until: now.Add(statesFor)}
+	f := folded[S, E]{revision: -1, until: v.Now().Add(statesFor)}
 	if meta == nil || meta.Fingerprint == "" {
-		if k, ok := v.states.get(stream, now); ok {
-			if state, ok := k.state.(S); ok {
-				f.state, f.revision, f.position, f.at, keep.until = state, k.revision, k.position, k.at, k.until
-			}
+		if k, ok := kept[S, E](v, stream); ok {
+			f = k
 		}
 	}
 	found := 0
@@ -212,8 +220,7 @@ func fold[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstor
 		}
 	}
 	if f.revision >= 0 {
-		keep.state, keep.revision, keep.position, keep.at = f.state, f.revision, f.position, f.at
-		v.states.put(stream, keep)
+		v.states.put(stream, keptState{state: f.state, revision: f.revision, position: f.position, at: f.at, until: f.until})
 	}
 	return f, nil
 }
@@ -251,15 +258,11 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 		if err := pause(ctx, attempt); err != nil {
 			return none, err
 		}
-		f, err := fold(ctx, v, stream, evolve, &meta)
-		if err != nil {
-			return none, err
-		}
+		f, events, err := consider(ctx, v, stream, evolve, decision, &meta, attempt == 0 && env.IdempotencyKey == "" && env.IfMatch == nil)
 		if before, ok, err := f.original(); ok || err != nil {
 			return before, err
 		}
-		events, err := decision(f.state)
-		if env.IfMatch != nil && *env.IfMatch != f.revision && !hides(err) {
+		if f.read && env.IfMatch != nil && *env.IfMatch != f.revision && !hides(err) {
 			return none, ErrWrongRevision
 		}
 		if err != nil {
@@ -289,10 +292,33 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 		case got.Repeated:
 			continue // somebody with the same key was faster; the fold will find his receipt and compare what he asked
 		}
+		v.states.put(stream, keptState{state: state, revision: got.Revision, position: got.Position, at: got.At, until: f.until})
 		receipt := Receipt{ID: stream.ID(), Stream: stream, Revision: got.Revision, Position: got.Position, At: got.At}
 		return outcome[S, E]{Receipt: receipt, said: events, state: state}, nil
 	}
 	return none, ErrBusy
+}
+
+// consider answers a stream as it stands and what the domain says to it. When it may guess, it asks the domain about the state
+// that is kept, without reading: what is said is appended expecting that state's revision, so that a guess that is behind is
+// noticed. A refusal and a silence are not appended, and never rest on a guess.
+func consider[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstore.Stream, evolve func(S, E) S,
+	decision func(S) ([]E, error), meta *eventstore.Metadata, mayGuess bool,
+) (folded[S, E], []E, error) {
+	if mayGuess {
+		if f, ok := kept[S, E](v, stream); ok {
+			if events, err := decision(f.state); err == nil && len(events) > 0 {
+				return f, events, nil
+			}
+		}
+	}
+	f, err := fold(ctx, v, stream, evolve, meta)
+	if err != nil || f.repeat != nil {
+		return f, nil, err
+	}
+	f.read = true
+	events, err := decision(f.state)
+	return f, events, err
 }
 
 // hides reports whether the domain said that there is no such thing: to a stranger it does not exist at any revision, so that
