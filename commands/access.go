@@ -41,6 +41,11 @@ type Serving struct {
 	Password string // of the link
 	From     int64  // first byte that was asked for
 	Bytes    int64  // how many were asked for
+	// Underway is asked again while bytes leave: the opening was counted, and the password was right, when it began.
+	Underway bool
+	// Object is where the bytes are that are to be delivered; they are refused when this actor gets others: the original, say,
+	// where he gets a copy without place and names. Empty: not compared.
+	Object domain.ObjectKey
 }
 
 // Delivery is what may be served.
@@ -140,8 +145,15 @@ func (a *Access) facts(ctx context.Context, env Envelope, s Serving) (access.Ser
 	if err := a.grantRight(ctx, env.Actor, item, s, &cmd); err != nil {
 		return access.Serve{}, Delivery{}, err
 	}
+	if s.Underway {
+		cmd.MaxOpens = 0
+	}
 	if item.Phase != media.Live && cmd.Via != access.ViaOwner && cmd.Via != access.ViaRole {
 		cmd.Found = false // what its owner deleted is gone for everybody else
+	}
+	if s.Object != "" && cmd.Delivery == nil {
+		own := cmd.Via == access.ViaOwner || cmd.Via == access.ViaRole
+		cmd.Delivery = item.Handed(cmd.Version, s.Object, s.What == access.Thumbnail, own)
 	}
 	d := Delivery{Media: s.Media, Version: cmd.Version, Via: cmd.Via, Share: cmd.Share}
 	if v, ok := item.Version(cmd.Version); ok {
@@ -194,7 +206,9 @@ func (a *Access) byLink(ctx context.Context, s Serving, cmd *access.Serve) error
 	if chain[0].With.Kind != share.WithLink {
 		return nil
 	}
-	if use.Password, err = a.vault.Passwords.check(ctx, chain[0].Terms.PasswordHash, s.Password); err != nil {
+	if s.Underway {
+		use.Password = share.PasswordRight
+	} else if use.Password, err = a.vault.Passwords.check(ctx, chain[0].Terms.PasswordHash, s.Password); err != nil {
 		return err
 	}
 	cmd.Via, cmd.Share, cmd.MaxOpens = access.ViaLink, s.Share, limit(chain[0], s.What)

@@ -63,6 +63,12 @@ type Vault struct {
 	// Index finds the shares through which an actor may see an item. What it answers is a hint that is checked against the
 	// shares' streams; nil finds none.
 	Index ShareIndex
+	// Cases finds cases that wait, and all shares of an item. What it answers is a hint, as Index's is; nil finds none.
+	Cases CaseIndex
+	// FourEyes says that a removal needs a second moderator.
+	FourEyes bool
+	// Lease is how long a claim of a case lasts; 0: DefaultLease.
+	Lease time.Duration
 	// Passwords hashes and compares the passwords of links; one for all commands, because it bounds what they cost together.
 	Passwords *Passwords
 

@@ -24,6 +24,7 @@ type Report struct {
 	Category string // one of moderation.Categories
 	Note     string
 	Score    int            // 0..100: of a detector
+	Version  int            // of the item, that it is about; 0: the current one
 	Share    domain.ShareID // through which the reporter sees the item; empty: found by the index
 	Token    string         // of the link, when Share is one
 	Password string         // of the link, when it has one
@@ -61,10 +62,16 @@ func (m *Moderation) report(ctx context.Context, env Envelope, r Report, origin 
 	}
 	cmd := moderation.Report{
 		Media: r.Media, Visible: visible, By: env.Actor, Origin: origin, Category: r.Category,
-		Note: domain.NewPersonal(env.Actor.ID, r.Note), Score: r.Score,
+		Note: domain.NewPersonal(env.Actor.ID, r.Note), Score: r.Score, Version: r.Version,
 	}
 	if item.Known() {
 		cmd.Owner = item.Owner
+		if cmd.Version == 0 {
+			cmd.Version = item.Current
+		}
+		if cmd.Reach, err = m.vault.reach(ctx, item, ""); err != nil {
+			return Receipt{}, err
+		}
 	}
 	for range attempts {
 		_, next, err := m.vault.caseOf(ctx, r.Media)
@@ -150,7 +157,9 @@ func (m *Moderation) Assign(ctx context.Context, env Envelope, id domain.CaseID,
 	if moderator == "" {
 		moderator = env.Actor.ID
 	}
-	got, err := m.decide(ctx, env, "assign", id, moderator, moderation.Assign{By: env.Actor, Moderator: moderator}.Decide)
+	got, err := m.decide(ctx, env, "assign", id, moderator, moderation.Assign{
+		By: env.Actor, Moderator: moderator, At: m.vault.Now(),
+	}.Decide)
 	return got.Receipt, err
 }
 
@@ -160,19 +169,23 @@ type Decision struct {
 	Reason    string // internal; needed unless the action is approve
 	Policy    string // reference of the rule; likewise
 	Statement string // to the owner; likewise
+	Version   int    // of the item, that was looked at; 0: the current one
 }
 
 // Numbered is a receipt with the number of what it made, within its case.
 type Numbered struct {
 	Receipt
 	Number int // from 1
+	// Proposed: it is a proposal that waits for a second moderator, and the number is the proposal's.
+	Proposed bool
 }
 
-// Decide decides a case, about the version of the item that is current now.
+// Decide decides a case, or proposes a removal that needs a second moderator. The item follows before Decide returns; should
+// that fail, the reactor that enforces makes it follow.
 func (m *Moderation) Decide(ctx context.Context, env Envelope, id domain.CaseID, d Decision) (Numbered, error) {
 	got, err := m.decide(ctx, env, "decide", id, d, func(s moderation.State) ([]moderation.Event, error) {
 		cmd := moderation.Decide{
-			By: env.Actor, Action: d.Action, Policy: d.Policy,
+			By: env.Actor, Action: d.Action, Policy: d.Policy, Version: d.Version, FourEyes: m.vault.FourEyes, At: m.vault.Now(),
 			Reason: domain.NewPersonal(s.Owner, d.Reason), Statement: domain.NewPersonal(s.Owner, d.Statement),
 		}
 		if s.Known() {
@@ -180,15 +193,28 @@ func (m *Moderation) Decide(ctx context.Context, env Envelope, id domain.CaseID,
 			if err != nil {
 				return nil, err
 			}
-			current, _ := item.Version(0)
-			cmd.Version, cmd.Blocked = item.Current, current.Screened.Verdict == media.VerdictBlocked
+			looked, ok := item.Version(d.Version)
+			if !ok && d.Version != 0 {
+				return nil, media.ErrNoVersion.On("version")
+			}
+			if cmd.Version == 0 {
+				cmd.Version = item.Current
+			}
+			cmd.Blocked = looked.Screened.Verdict == media.VerdictBlocked
 		}
 		return cmd.Decide(s)
 	})
+	m.follow(ctx, env, got)
 	for _, e := range got.said {
-		if decided, ok := e.(moderation.Decided); ok {
-			return Numbered{Receipt: got.Receipt, Number: decided.Number}, err
+		switch e := e.(type) {
+		case moderation.Decided:
+			return Numbered{Receipt: got.Receipt, Number: e.Number}, err
+		case moderation.Proposed:
+			return Numbered{Receipt: got.Receipt, Number: e.Number, Proposed: true}, err
 		}
+	}
+	if n := len(got.state.Proposals); n > 0 && !got.state.Proposals[n-1].Over {
+		return Numbered{Receipt: got.Receipt, Number: n, Proposed: true}, err
 	}
 	return Numbered{Receipt: got.Receipt, Number: len(got.state.Decisions)}, err
 }
@@ -215,10 +241,11 @@ type Verdict struct {
 func (m *Moderation) DecideAppeal(ctx context.Context, env Envelope, id domain.CaseID, number int, v Verdict) (Receipt, error) {
 	got, err := m.decide(ctx, env, "decide_appeal", id, []any{number, v}, func(s moderation.State) ([]moderation.Event, error) {
 		return moderation.DecideAppeal{
-			By: env.Actor, Number: number, Outcome: v.Outcome,
+			By: env.Actor, At: m.vault.Now(), Number: number, Outcome: v.Outcome,
 			Reason: domain.NewPersonal(s.Owner, v.Reason), Statement: domain.NewPersonal(s.Owner, v.Statement),
 		}.Decide(s)
 	})
+	m.follow(ctx, env, got)
 	return got.Receipt, err
 }
 

@@ -47,11 +47,15 @@ func withheld(eventType string) []string {
 	switch eventType {
 	case "moderation.opened", "moderation.reported":
 		return []string{"by", "note"}
-	case "moderation.assigned":
+	case "moderation.assigned", "moderation.claimed", "moderation.given_back":
 		return []string{"by", "moderator"}
-	case "moderation.decided", "moderation.appeal_decided":
-		return []string{"by", "reason"}
-	case "moderation.closed":
+	case "moderation.decided", "moderation.appeal_decided", "moderation.declined":
+		return []string{"by", "reason", "confirmed_by"}
+	case "moderation.proposed":
+		return []string{"by", "reason", "action", "policy", "statement"} // it counts for nothing yet
+	case "moderation.escalated":
+		return []string{"by", "note"}
+	case "moderation.closed", "moderation.confirmed":
 		return []string{"by"}
 	case "media.restricted", "media.quarantined", "media.released", "media.removed":
 		return []string{"source.by"}

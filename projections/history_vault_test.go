@@ -71,7 +71,7 @@ func newVault(t testing.TB) *vault {
 	must(t, err)
 	v.shares, err = NewShares(v.engine, v.log, v.access)
 	must(t, err)
-	v.review, err = NewReview(v.engine, v.keys)
+	v.review, err = NewReview(v.engine, v.keys, v.log)
 	must(t, err)
 	v.audit, err = NewAudit(v.engine, v.keys)
 	must(t, err)

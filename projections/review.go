@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -17,7 +18,8 @@ type CaseStatus string
 // The states of a case.
 const (
 	CaseOpen     CaseStatus = "open"     // nobody has it
-	CaseAssigned CaseStatus = "assigned" // a moderator has it
+	CaseAssigned CaseStatus = "assigned" // a moderator has it, by name or by a claim
+	CaseProposed CaseStatus = "proposed" // a decision waits for a second moderator
 	CaseDecided  CaseStatus = "decided"  // decided; the owner may appeal
 	CaseAppealed CaseStatus = "appealed" // waits for another moderator
 	CaseClosed   CaseStatus = "closed"
@@ -25,7 +27,7 @@ const (
 
 // CaseStatuses are all of them, in the order of a case's life.
 func CaseStatuses() []CaseStatus {
-	return []CaseStatus{CaseOpen, CaseAssigned, CaseDecided, CaseAppealed, CaseClosed}
+	return []CaseStatus{CaseOpen, CaseAssigned, CaseProposed, CaseDecided, CaseAppealed, CaseClosed}
 }
 
 // CaseRow is one moderation case. Personal texts stay sealed in the table, so that forgetting a person reaches them.
@@ -39,7 +41,15 @@ type CaseRow struct {
 	Moderator domain.UserID  `db:"moderator"`
 	Score     int            `db:"score"` // the highest that a detector gave, 0..100
 	Count     int            `db:"reports"`
-	Priority  int            `db:"priority"`
+	Priority  int            `db:"priority"` // points: see priority
+	Urgency   int64          `db:"urgency"`  // what the queue is sorted by: see urgency
+	Version   int            `db:"version"`  // of the media, that was reported first
+	Lease     time.Time      `db:"lease"`    // until when the moderator's claim lasts; zero: without an end
+	Escalated bool           `db:"escalated"`
+	Waits     bool           `db:"waits"`       // for somebody to decide something
+	Since     time.Time      `db:"waits_since"` // opened, or appealed
+	Claimers  []string       `db:"claimers"`    // who ever claimed it, each once
+	Barred    []string       `db:"barred"`      // who may not decide what waits: he decided, or proposed, it
 	Closed    string         `db:"closed_code"`
 	OpenedAt  time.Time      `db:"opened_at"`
 	Opened    Position       `db:"opened_position"` // of the event that opened it
@@ -47,9 +57,35 @@ type CaseRow struct {
 	ClosedAt  time.Time      `db:"closed_at"`
 	Revision  int64          `db:"revision"` // of the case's stream
 
-	Reports   []ReportRow   `db:"report_list,json"` // the first keptReports
-	Decisions []DecisionRow `db:"decisions,json"`
-	Appeals   []AppealRow   `db:"appeals,json"`
+	Reach       moderation.Reach `db:"reach,json"`
+	Reports     []ReportRow      `db:"report_list,json"` // the first keptReports
+	Proposals   []ProposalRow    `db:"proposals,json"`
+	Escalations []EscalationRow  `db:"escalations,json"`
+	Decisions   []DecisionRow    `db:"decisions,json"`
+	Appeals     []AppealRow      `db:"appeals,json"`
+}
+
+// ProposalRow is a decision that needs, or needed, a second moderator.
+type ProposalRow struct {
+	Number    int             `json:"number"`
+	By        domain.UserID   `json:"by"`
+	Action    string          `json:"action"`
+	Version   int             `json:"version,omitempty"`
+	Reason    domain.Personal `json:"reason,omitzero"`
+	Policy    string          `json:"policy"`
+	Statement domain.Personal `json:"statement,omitzero"`
+	At        time.Time       `json:"at"`
+	Outcome   string          `json:"outcome,omitempty"` // confirmed, declined
+	EndedBy   domain.UserID   `json:"ended_by,omitempty"`
+	Why       domain.Personal `json:"why,omitzero"`
+	EndedAt   time.Time       `json:"ended_at,omitzero"`
+}
+
+// EscalationRow is that a case was put before an admin.
+type EscalationRow struct {
+	By   domain.UserID   `json:"by"`
+	Note domain.Personal `json:"note,omitzero"`
+	At   time.Time       `json:"at"`
 }
 
 // ReportRow is what a person, a detector or a moderator said against an item.
@@ -59,12 +95,15 @@ type ReportRow struct {
 	Category string          `json:"category"`
 	Note     domain.Personal `json:"note,omitzero"`
 	Score    int             `json:"score,omitempty"`
+	Version  int             `json:"version,omitempty"`
 	At       time.Time       `json:"at"`
 }
 
 // DecisionRow is one decision.
 type DecisionRow struct {
 	Number    int             `json:"number"`
+	Version   int             `json:"version,omitempty"`
+	Confirmed domain.UserID   `json:"confirmed_by,omitempty"`
 	By        domain.UserID   `json:"by"`
 	Action    string          `json:"action"`
 	Reason    domain.Personal `json:"reason,omitzero"`
@@ -102,8 +141,9 @@ func (reviewModel) Types() []string { return typeNames(moderation.Types) }
 // Table implements Projection.
 func (reviewModel) Table() Table {
 	return Table{Indexes: []Index{
-		{On: "priority desc, opened_at, key"},
-		{On: "status, priority desc, opened_at, key"},
+		{On: "urgency desc, opened_at, key"},
+		{On: "status, urgency desc, opened_at, key"},
+		{On: "waits_since, key", Where: "waits"},
 		{On: "updated_at desc, key", Scope: CurrentOnly},
 		{On: "media"},
 		{On: "owner"},
@@ -122,35 +162,70 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 	row.Case, row.UpdatedAt, row.Revision = domain.CaseID(key), rec.At, int64(rec.Revision)
 	switch e := e.(type) {
 	case moderation.Opened:
-		row.Media, row.Owner, row.Origin, row.Category = e.Media, e.Owner, string(e.Origin), e.Category
-		row.Status, row.OpenedAt, row.Opened = CaseOpen, rec.At, rec.Position
-		row = reported(row, ReportRow{Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, At: rec.At})
+		row.Media, row.Owner, row.Origin, row.Category, row.Version = e.Media, e.Owner, string(e.Origin), e.Category, e.Version
+		row.Status, row.OpenedAt, row.Opened, row.Reach = CaseOpen, rec.At, rec.Position, e.Reach
+		row.Waits, row.Since = true, rec.At
+		row = reported(row, ReportRow{
+			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At,
+		})
 	case moderation.Reported:
-		row = reported(row, ReportRow{Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, At: rec.At})
+		row = reported(row, ReportRow{
+			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At,
+		})
+	case moderation.ReachChanged:
+		row.Reach = e.Reach
 	case moderation.Assigned:
-		row.Moderator = e.Moderator
-		if row.Status == CaseOpen {
-			row.Status = CaseAssigned
+		row = row.given(e.Moderator, time.Time{})
+	case moderation.Claimed:
+		row = row.given(e.Moderator, e.Until)
+		if !slices.Contains(row.Claimers, string(e.Moderator)) {
+			row.Claimers = append(row.Claimers, string(e.Moderator))
 		}
+	case moderation.GivenBack:
+		row = row.given("", time.Time{})
+	case moderation.Escalated:
+		row = row.given("", time.Time{})
+		row.Escalated, row.Waits = true, true
+		row.Escalations = append(row.Escalations, EscalationRow{By: e.By, Note: e.Note, At: rec.At})
+	case moderation.Proposed:
+		row = row.free()
+		row.Status, row.Waits, row.Barred = CaseProposed, true, []string{string(e.By)}
+		row.Proposals = append(row.Proposals, ProposalRow{
+			Number: e.Number, By: e.By, Action: string(e.Action), Version: e.Version, Reason: e.Reason, Policy: e.Policy,
+			Statement: e.Statement, At: rec.At,
+		})
+	case moderation.Confirmed:
+		row = row.ended(e.Number, ProposalRow{Outcome: "confirmed", EndedBy: e.By, EndedAt: rec.At})
+	case moderation.Declined:
+		row = row.ended(e.Number, ProposalRow{Outcome: "declined", EndedBy: e.By, Why: e.Reason, EndedAt: rec.At})
 	case moderation.Decided:
-		row.Status = CaseDecided
+		row = row.free()
+		row.Status, row.Waits, row.Escalated, row.Barred = CaseDecided, false, false, nil
 		row.Decisions = append(row.Decisions, DecisionRow{
-			Number: e.Number, By: e.By, Action: string(e.Action), Reason: e.Reason, Policy: e.Policy, Statement: e.Statement, At: rec.At,
+			Number: e.Number, Version: e.Version, By: e.By, Confirmed: e.ConfirmedBy, Action: string(e.Action), Reason: e.Reason,
+			Policy: e.Policy, Statement: e.Statement, At: rec.At,
 		})
 	case moderation.Appealed:
-		row.Status = CaseAppealed
+		row.Status, row.Waits, row.Since, row.Barred = CaseAppealed, true, rec.At, nil
+		for _, d := range row.Decisions {
+			if d.Number == e.Decision {
+				row.Barred = []string{string(d.By), string(d.Confirmed)}
+			}
+		}
 		row.Appeals = append(row.Appeals, AppealRow{Number: e.Number, Decision: e.Decision, By: e.By, Note: e.Note, At: rec.At})
 	case moderation.AppealDecided:
-		row.Status = CaseDecided
+		row.Status, row.Waits, row.Barred = CaseDecided, false, nil
 		for i := range row.Appeals {
 			if a := &row.Appeals[i]; a.Number == e.Number {
 				a.Outcome, a.Judge, a.Reason, a.Statement, a.DecidedAt = string(e.Outcome), e.By, e.Reason, e.Statement, rec.At
 			}
 		}
 	case moderation.Closed:
-		row.Status, row.Closed, row.ClosedAt = CaseClosed, e.Code, rec.At
+		row = row.free()
+		row.Status, row.Closed, row.ClosedAt, row.Waits = CaseClosed, e.Code, rec.At, false
 	}
 	row.Priority = priority(row)
+	row.Urgency = urgency(row)
 	return row, true
 }
 
@@ -166,18 +241,79 @@ func reported(row CaseRow, r ReportRow) CaseRow {
 	return row
 }
 
-// priority says what comes first in the queue: what a detector is sure of and what many report, on top of that an appeal, for
-// somebody's item is held while it waits. Age breaks ties; it is not in the number, so that the number does not change by itself.
+// given puts the case into somebody's hands, or nobody's; an appeal and a proposal stay what they are meanwhile.
+func (row CaseRow) given(to domain.UserID, until time.Time) CaseRow {
+	row.Moderator, row.Lease = to, until
+	switch {
+	case to != "" && row.Status == CaseOpen:
+		row.Status = CaseAssigned
+	case to == "" && row.Status == CaseAssigned:
+		row.Status = CaseOpen
+	}
+	return row
+}
+
+// free ends a claim; what was assigned by name stays in its hands.
+func (row CaseRow) free() CaseRow {
+	if row.Lease.IsZero() {
+		return row
+	}
+	return row.given("", time.Time{})
+}
+
+// ended ends a proposal: the case waits for a decision again, as it did before.
+func (row CaseRow) ended(number int, how ProposalRow) CaseRow {
+	row = row.free()
+	for i := range row.Proposals {
+		if p := &row.Proposals[i]; p.Number == number {
+			p.Outcome, p.EndedBy, p.Why, p.EndedAt = how.Outcome, how.EndedBy, how.Why, how.EndedAt
+		}
+	}
+	row.Barred = nil
+	switch {
+	case len(row.Decisions) > 0:
+		row.Status, row.Waits = CaseDecided, row.Escalated
+	case row.Moderator != "":
+		row.Status = CaseAssigned
+	default:
+		row.Status = CaseOpen
+	}
+	return row
+}
+
+// priority says how much a case matters, in points: what a detector is sure of, how many report, how many may see it; on top
+// of that an appeal, for somebody's item is held while it waits, a proposal, which needs a word only, and an escalation. Age is
+// not in it, so that the number does not change by itself: see urgency.
 func priority(row CaseRow) int {
-	switch row.Status {
-	case CaseClosed:
+	switch {
+	case row.Status == CaseClosed:
 		return 0
-	case CaseDecided:
+	case !row.Waits:
 		return 1
 	}
-	p := 10 + row.Score + 10*min(row.Count, 10)
-	if row.Status == CaseAppealed {
+	p := 10 + row.Score + 10*min(row.Count, 10) + min(row.Reach.Users+20*row.Reach.Organisations+50*row.Reach.Links, 100)
+	switch row.Status {
+	case CaseAppealed:
 		p += 50
+	case CaseProposed:
+		p += 30
+	}
+	if row.Escalated {
+		p += 100
 	}
 	return p
+}
+
+// urgency is the order of the queue: by priority and age, in which each hour of waiting counts one point. As all cases grow older
+// at the same pace, the order of any two never changes by itself, and a number that stands still can keep it: the points, less
+// the time at which the waiting began. What waits comes before what is decided, and that before what is closed.
+func urgency(row CaseRow) int64 {
+	const class, hour = 1 << 40, 3600
+	switch {
+	case row.Status == CaseClosed:
+		return 0
+	case !row.Waits:
+		return class
+	}
+	return 3*class + int64(row.Priority)*hour - row.Since.Unix()
 }

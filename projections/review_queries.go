@@ -14,14 +14,34 @@ import (
 
 // Review answers moderation cases and their queue.
 type Review struct {
-	view View[CaseRow]
-	keys Opener
+	engine *Engine
+	view   View[CaseRow]
+	keys   Opener
+	log    Times
 }
 
-// NewReview makes the queries. The engine must run ReviewProjection.
-func NewReview(e *Engine, keys Opener) (*Review, error) {
+// NewReview makes the queries. The engine must run ReviewProjection; the log says what time it was at a position.
+func NewReview(e *Engine, keys Opener, log Times) (*Review, error) {
 	view, err := ViewOf(e, ReviewProjection())
-	return &Review{view: view, keys: keys}, err
+	return &Review{engine: e, view: view, keys: keys, log: log}, err
+}
+
+// moment is a moment, and what time it was then.
+func (r *Review) moment(ctx context.Context, m Moment) (At, time.Time, error) {
+	at, err := r.view.Resolve(ctx, m)
+	if err != nil {
+		return At{}, time.Time{}, err
+	}
+	now, err := timeOfMoment(ctx, r.engine, r.log, m)
+	return at, now, err
+}
+
+// lapsed is the row as it is once a claim's time is over, of which no event tells.
+func lapsed(row CaseRow, now time.Time) CaseRow {
+	if row.Lease.IsZero() || now.Before(row.Lease) {
+		return row
+	}
+	return row.free()
 }
 
 // Case is one moderation case as its reader may see it. Staff sees all of it; the owner of the item sees decisions, policy and
@@ -35,8 +55,15 @@ type Case struct {
 	Status    CaseStatus          `json:"status"`
 	Moderator domain.UserID       `json:"moderator,omitempty"` // staff only
 	Reports   int                 `json:"reports"`
-	Score     int                 `json:"score"`              // 0..100; staff only
-	Priority  int                 `json:"priority,omitempty"` // staff only
+	Score     int                 `json:"score"`                   // 0..100; staff only
+	Priority  int                 `json:"priority,omitempty"`      // points; each hour of waiting counts one more; staff only
+	Reach     *Reach              `json:"reach,omitempty"`         // staff only
+	Version   int                 `json:"version,omitempty"`       // of the media, that was reported first: it stays evidence
+	Until     *time.Time          `json:"claimed_until,omitempty"` // when the moderator's claim ends; staff only
+	Escalated bool                `json:"escalated,omitempty"`     // staff only
+	Lapses    bool                `json:"-"`                       // it was claimed: time changes it without a new revision
+	Waits     bool                `json:"waits"`                   // for somebody to decide something
+	Since     *time.Time          `json:"waits_since,omitempty"`
 	Closed    string              `json:"closed_code,omitempty"`
 	OpenedAt  time.Time           `json:"opened_at"`
 	UpdatedAt time.Time           `json:"updated_at"`
@@ -44,9 +71,41 @@ type Case struct {
 	Revision  int64               `json:"revision"` // of the case's stream
 	Position  eventstore.Position `json:"position"` // of the event that made it what it is
 
-	ReportList []Report   `json:"report_list,omitempty"` // the first 20; staff only
-	Decisions  []Decision `json:"decisions"`
-	Appeals    []Appeal   `json:"appeals"`
+	ReportList  []Report     `json:"report_list,omitempty"` // the first 20; staff only
+	Proposals   []Proposal   `json:"proposals,omitempty"`   // staff only
+	Escalations []Escalation `json:"escalations,omitempty"` // staff only
+	Decisions   []Decision   `json:"decisions"`
+	Appeals     []Appeal     `json:"appeals"`
+}
+
+// Reach is how many may see the item besides its owner.
+type Reach struct {
+	Users         int `json:"users"`
+	Organisations int `json:"organisations"`
+	Links         int `json:"links"`
+}
+
+// Proposal is a decision that needs, or needed, a second moderator.
+type Proposal struct {
+	Number    int           `json:"number"`
+	By        domain.UserID `json:"by"`
+	Action    string        `json:"action"`
+	Version   int           `json:"version,omitempty"`
+	Policy    string        `json:"policy"`
+	Reason    string        `json:"reason,omitempty"`
+	Statement string        `json:"statement,omitempty"`
+	At        time.Time     `json:"at"`
+	Outcome   string        `json:"outcome,omitempty"` // confirmed, declined; "" while it waits
+	EndedBy   domain.UserID `json:"ended_by,omitempty"`
+	Why       string        `json:"why,omitempty"` // of a proposal that was declined
+	EndedAt   *time.Time    `json:"ended_at,omitempty"`
+}
+
+// Escalation is that a case was put before an admin.
+type Escalation struct {
+	By   domain.UserID `json:"by"`
+	Note string        `json:"note,omitempty"`
+	At   time.Time     `json:"at"`
 }
 
 // Report is what was said against an item.
@@ -56,6 +115,7 @@ type Report struct {
 	Category string        `json:"category"`
 	Note     string        `json:"note,omitempty"`
 	Score    int           `json:"score,omitempty"`
+	Version  int           `json:"version,omitempty"` // of the media
 	At       time.Time     `json:"at"`
 }
 
@@ -65,9 +125,11 @@ type Decision struct {
 	Action    string        `json:"action"` // approve, restrict, quarantine, remove
 	Policy    string        `json:"policy"`
 	Statement string        `json:"statement,omitempty"`
+	Version   int           `json:"version,omitempty"` // of the media, that was looked at
 	At        time.Time     `json:"at"`
-	By        domain.UserID `json:"by,omitempty"`     // staff only
-	Reason    string        `json:"reason,omitempty"` // staff only
+	By        domain.UserID `json:"by,omitempty"`           // staff only
+	Confirmed domain.UserID `json:"confirmed_by,omitempty"` // the second moderator, where one was needed; staff only
+	Reason    string        `json:"reason,omitempty"`       // staff only
 }
 
 // Appeal is the owner's objection, and how it ended.
@@ -100,7 +162,7 @@ func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p 
 	if !viewer.Known() {
 		return List[Case]{}, ErrMayNotSee
 	}
-	at, err := r.view.Resolve(ctx, m)
+	at, now, err := r.moment(ctx, m)
 	if err != nil {
 		return List[Case]{}, err
 	}
@@ -110,7 +172,7 @@ func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p 
 	if !staff {
 		l.and("s.owner = " + l.args.Add(string(viewer.ID)))
 	}
-	if err := q.filter(l, staff); err != nil {
+	if err := q.filter(l, staff, now); err != nil {
 		return List[Case]{}, err
 	}
 	if err := q.sort(l, staff); err != nil {
@@ -122,7 +184,7 @@ func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p 
 	}
 	out := List[Case]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]Case, len(rows.Items))}
 	for i, v := range rows.Items {
-		if out.Items[i], err = r.shown(ctx, v, staff && v.Row.Owner != viewer.ID); err != nil {
+		if out.Items[i], err = r.shown(ctx, v, staff && v.Row.Owner != viewer.ID, now); err != nil {
 			return List[Case]{}, err
 		}
 	}
@@ -131,7 +193,7 @@ func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p 
 
 // Get is one case. Errors: ErrHidden for everybody but staff and the owner of the item.
 func (r *Review) Get(ctx context.Context, viewer domain.Actor, id domain.CaseID, m Moment) (Case, error) {
-	at, err := r.view.Resolve(ctx, m)
+	at, now, err := r.moment(ctx, m)
 	if err != nil {
 		return Case{}, err
 	}
@@ -145,19 +207,20 @@ func (r *Review) Get(ctx context.Context, viewer domain.Actor, id domain.CaseID,
 	if !ok || !owner && !isStaff(viewer) {
 		return Case{}, ErrHidden
 	}
-	return r.shown(ctx, v, !owner)
+	return r.shown(ctx, v, !owner, now)
 }
 
-func (q CaseQuery) filter(l *listing[CaseRow], staff bool) error {
+func (q CaseQuery) filter(l *listing[CaseRow], staff bool, now time.Time) error {
 	if len(q.Status) > 0 {
 		var names []string
 		for _, s := range q.Status {
 			if !slices.Contains(CaseStatuses(), s) {
-				return domain.ErrInvalid.On("status").Because("accepted are open, assigned, decided, appealed and closed")
+				return domain.ErrInvalid.On("status").Because("accepted are open, assigned, proposed, decided, appealed and closed")
 			}
 			names = append(names, string(s))
 		}
-		l.and("s.status = any (" + l.args.Add(names) + ")")
+		// A claim whose time is over leaves the case open again.
+		l.and("case when s.status = 'assigned' and s.lease <= " + l.args.Add(now) + " then 'open' else s.status end = any (" + l.args.Add(names) + ")")
 	}
 	if q.Media != "" {
 		l.and("s.media = " + l.args.Add(string(q.Media)))
@@ -172,7 +235,7 @@ func (q CaseQuery) filter(l *listing[CaseRow], staff bool) error {
 		return ErrMayNotSee.On("moderator")
 	}
 	if q.Moderator != "" {
-		l.and("s.moderator = " + l.args.Add(string(q.Moderator)))
+		l.and("s.moderator = " + l.args.Add(string(q.Moderator)) + " and (s.lease is null or s.lease > " + l.args.Add(now) + ")")
 	}
 	switch moderation.Origin(q.Origin) {
 	case "":
@@ -195,10 +258,10 @@ func (q CaseQuery) sort(l *listing[CaseRow], staff bool) error {
 		name, down = name[1:], true
 	}
 	var value func(CaseRow) string
-	kind := "bigint"
+	kind, column := "bigint", name
 	switch name {
 	case "priority":
-		value = func(r CaseRow) string { return strconv.Itoa(r.Priority) }
+		column, value = "urgency", func(r CaseRow) string { return strconv.FormatInt(r.Urgency, 10) }
 	case "score":
 		value = func(r CaseRow) string { return strconv.Itoa(r.Score) }
 	case "reports":
@@ -213,18 +276,28 @@ func (q CaseQuery) sort(l *listing[CaseRow], staff bool) error {
 	if !staff && (name == "priority" || name == "score") {
 		return ErrMayNotSee.On("sort")
 	}
-	l.order = []sorted{{column: "s." + name, sql: kind, down: down}, {column: "s.opened_at", sql: "timestamptz"}, {column: "s.key", sql: "text"}}
+	l.order = []sorted{{column: "s." + column, sql: kind, down: down}, {column: "s.opened_at", sql: "timestamptz"}, {column: "s.key", sql: "text"}}
 	l.place = func(v Version[CaseRow]) []string { return []string{value(v.Row), placeTime(v.Row.OpenedAt), v.Key} }
 	return nil
 }
 
 // shown renders a case for staff, or for the owner of the item; who judges and owns is shown what an owner is.
-func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool) (Case, error) {
-	row := v.Row
+func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool, now time.Time) (Case, error) {
+	row := lapsed(v.Row, now)
 	c := Case{
 		ID: row.Case, MediaID: row.Media, Owner: row.Owner, Category: row.Category, Status: row.Status, Closed: row.Closed,
 		Reports: row.Count, OpenedAt: row.OpenedAt, UpdatedAt: row.UpdatedAt, ClosedAt: optional(row.ClosedAt), Revision: row.Revision,
-		Position: v.From, Decisions: []Decision{}, Appeals: []Appeal{},
+		Position: v.From, Decisions: []Decision{}, Appeals: []Appeal{}, Version: row.Version, Waits: row.Waits,
+		Lapses: !v.Row.Lease.IsZero(),
+	}
+	if row.Waits {
+		c.Since = optional(row.Since)
+	}
+	if row.Status == CaseProposed && !staff {
+		c.Status = CaseAssigned // what moderators consider among themselves is not the owner's to know
+		if len(row.Decisions) > 0 {
+			c.Status = CaseDecided
+		}
 	}
 	var err error
 	open := func(p domain.Personal) string {
@@ -236,9 +309,9 @@ func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool) (Cas
 		return text
 	}
 	for _, d := range row.Decisions {
-		shown := Decision{Number: d.Number, Action: d.Action, Policy: d.Policy, Statement: open(d.Statement), At: d.At}
+		shown := Decision{Number: d.Number, Action: d.Action, Policy: d.Policy, Statement: open(d.Statement), At: d.At, Version: d.Version}
 		if staff {
-			shown.By, shown.Reason = d.By, open(d.Reason)
+			shown.By, shown.Confirmed, shown.Reason = d.By, d.Confirmed, open(d.Reason)
 		}
 		c.Decisions = append(c.Decisions, shown)
 	}
@@ -256,10 +329,21 @@ func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool) (Cas
 		return c, err
 	}
 	c.Origin, c.Moderator, c.Score, c.Priority = row.Origin, row.Moderator, row.Score, row.Priority
+	c.Reach = &Reach{Users: row.Reach.Users, Organisations: row.Reach.Organisations, Links: row.Reach.Links}
+	c.Until, c.Escalated = optional(row.Lease), row.Escalated
 	for _, p := range row.Reports {
 		c.ReportList = append(c.ReportList, Report{
-			Origin: p.Origin, By: p.By, Category: p.Category, Note: open(p.Note), Score: p.Score, At: p.At,
+			Origin: p.Origin, By: p.By, Category: p.Category, Note: open(p.Note), Score: p.Score, Version: p.Version, At: p.At,
 		})
+	}
+	for _, p := range row.Proposals {
+		c.Proposals = append(c.Proposals, Proposal{
+			Number: p.Number, By: p.By, Action: p.Action, Version: p.Version, Policy: p.Policy, Reason: open(p.Reason),
+			Statement: open(p.Statement), At: p.At, Outcome: p.Outcome, EndedBy: p.EndedBy, Why: open(p.Why), EndedAt: optional(p.EndedAt),
+		})
+	}
+	for _, e := range row.Escalations {
+		c.Escalations = append(c.Escalations, Escalation{By: e.By, Note: open(e.Note), At: e.At})
 	}
 	return c, err
 }

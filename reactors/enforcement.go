@@ -24,24 +24,9 @@ func (Enforcement) Types() []string {
 	return []string{moderation.Decided{}.EventType(), moderation.AppealDecided{}.EventType()}
 }
 
-// React implements Reactor.
+// React implements Reactor. Mostly the item follows already, because the command that decided saw to it at once.
 func (e Enforcement) React(ctx context.Context, rec eventstore.Recorded) error {
-	ruling := commands.Ruling{Case: domain.CaseID(rec.Stream.ID())}
-	var err error
-	switch d := rec.Event.(type) {
-	case moderation.Decided:
-		ruling.Number, ruling.Action, ruling.By, ruling.Version = d.Number, d.Action, d.By, d.Version
-		_, err = e.Media.ApplyDecision(ctx, because(e, rec), d.Media, ruling)
-	case moderation.AppealDecided:
-		if d.Outcome != moderation.Overturn {
-			return nil
-		}
-		ruling.Number, ruling.Action, ruling.By, ruling.Version = d.Decision, d.Overturns, d.By, d.Version
-		_, err = e.Media.Release(ctx, because(e, rec), d.Media, ruling)
-	default:
-		err = fmt.Errorf("enforcement got a %s", rec.Type)
-	}
-	return err
+	return e.Media.Follow(ctx, because(e, rec), domain.CaseID(rec.Stream.ID()), rec.Event)
 }
 
 // Destruction destroys the bytes of what was purged.

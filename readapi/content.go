@@ -53,11 +53,16 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, d delivery) err
 	defer blob.Close()
 	f := &file{src: blob, size: d.size, head: r.Method == http.MethodHead}
 	g := newGate(w, f, func(answer served) error { return s.permit(r.Context(), d.serving, answer) })
+	g.still = func() error {
+		underway := d.serving
+		underway.Underway = true
+		return s.recorder.Check(r.Context(), underway)
+	}
 	g.setHeaders(d)
 	http.ServeContent(g, r, "", d.modified, f)
 	switch {
-	case g.err != nil && !g.opened:
-		return g.err
+	case g.err != nil:
+		return g.err // once bytes have left, the answer is cut short: it has fewer than it announced
 	case f.err != nil:
 		return fmt.Errorf("content of %s version %d: %w", d.serving.Media, d.serving.Version, f.err)
 	}
@@ -70,6 +75,7 @@ func (s *Server) missing(ctx context.Context, d delivery, err error) error {
 		if refused := s.recorder.Check(ctx, d.serving); refused != nil {
 			return refused
 		}
+		return errGone // purged while a case was opened about it
 	}
 	return fmt.Errorf("open content of %s version %d: %w", d.serving.Media, d.serving.Version, err)
 }
@@ -109,6 +115,12 @@ func safeType(stored string) string {
 
 // errNoThumbnail is a thumbnail that there is not.
 var errNoThumbnail = domain.Refuse(domain.NotFound, "no_thumbnail", "there is no thumbnail of this item")
+
+// errGone is a file whose bytes are no longer there, although somebody may have them.
+var errGone = domain.Refuse(domain.Gone, "purged", "the item was purged")
+
+// errNoVersion is a version that there is not, or that is not the viewer's to see.
+var errNoVersion = domain.Refuse(domain.NotFound, "no_such_version", "the item has no such version")
 
 // errNoContent is an item as of a moment at which it had no bytes.
 var errNoContent = domain.Refuse(domain.NotFound, "no_content", "the item had no content at that moment")

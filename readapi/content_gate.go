@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // gate stands between http.ServeContent and the client. ServeContent decides what is answered: everything, ranges, 304 or 416;
@@ -15,10 +16,16 @@ type gate struct {
 	header http.Header // as ServeContent sets it; it becomes the client's with the status
 	file   *file
 	permit func(served) error
+	still  func() error // asked again while bytes leave; nil: never
 
 	opened bool
-	err    error // why nothing, or not all, is delivered
+	asked  time.Time // when permit, or still, last said yes
+	err    error     // why nothing, or not all, is delivered
 }
+
+// patience is how long bytes go on leaving without asking again whether they may: a decision or a revocation reaches a download
+// that is under way, too.
+const patience = 400 * time.Millisecond
 
 // served is what ServeContent is about to answer.
 type served struct {
@@ -48,7 +55,7 @@ func (g *gate) WriteHeader(status int) {
 	if g.err = g.permit(s); g.err != nil {
 		return
 	}
-	g.opened = true
+	g.opened, g.asked = true, time.Now()
 	to := g.ResponseWriter.Header()
 	for name, values := range g.header {
 		to[name] = values
@@ -63,6 +70,10 @@ func (g *gate) WriteHeader(status int) {
 func (g *gate) Write(p []byte) (int, error) {
 	if !g.opened && g.err == nil {
 		g.WriteHeader(http.StatusOK)
+	}
+	if g.err == nil && g.still != nil && time.Since(g.asked) > patience {
+		g.err = g.still()
+		g.asked = time.Now()
 	}
 	if g.err != nil {
 		return 0, g.err

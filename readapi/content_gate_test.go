@@ -195,3 +195,24 @@ func FuzzRange(f *testing.F) {
 		}
 	})
 }
+
+func TestADecisionEndsADeliveryUnderWay(t *testing.T) {
+	t.Parallel()
+	no := errors.New("quarantined")
+	asked := 0
+	w := httptest.NewRecorder()
+	g := newGate(w, &file{src: bytes.NewReader([]byte("0123456789")), size: 10}, func(served) error { return nil })
+	g.still = func() error { asked++; return no }
+	if n, err := g.Write([]byte("01234")); n != 5 || err != nil || asked != 0 {
+		t.Fatalf("%d, %v, asked %d times", n, err, asked)
+	}
+	g.asked = g.asked.Add(-patience - 1) // time passes
+	for range 2 {
+		if n, err := g.Write([]byte("56789")); n != 0 || !errors.Is(err, no) {
+			t.Errorf("%d bytes left, %v", n, err)
+		}
+	}
+	if asked != 1 || w.Body.String() != "01234" {
+		t.Errorf("asked %d times, %q left", asked, w.Body)
+	}
+}

@@ -269,7 +269,7 @@ func (s *Server) mediaAccess(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 	q := web.NewQuery(r)
-	download := downloads(q)
+	download, version := downloads(q), int(q.Int("version", 0, 1, 1_000_000))
 	id, m, err := s.question(w, r, q, projections.LibraryName, projections.AccessName, projections.SharesName)
 	if err != nil {
 		return err
@@ -286,6 +286,12 @@ func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 	it, err := s.library.Item(ctx, viewer, id, m)
 	if err != nil {
 		return err
+	}
+	if version != 0 && version != it.Version {
+		if !seesVersions(viewer, it) || version > len(it.Versions) {
+			return errNoVersion
+		}
+		it.Version = version
 	}
 	return s.deliverItem(w, r, it, download, Serving{Via: string(grant.Via), Share: grant.Share})
 }

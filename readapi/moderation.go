@@ -60,8 +60,39 @@ func (s *Server) getCase(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if found.Lapses {
+		r.Header.Del("If-None-Match") // a claim ends without a new revision
+	}
 	if tagged(w, r, found.Revision) {
 		return nil
+	}
+	return web.JSON(w, http.StatusOK, found)
+}
+
+func (s *Server) mediaModeration(w http.ResponseWriter, r *http.Request) error {
+	id, m, err := s.question(w, r, web.NewQuery(r), projections.AccessName, projections.SharesName, projections.ReviewName)
+	if err != nil {
+		return err
+	}
+	found, err := s.history.Chain(r.Context(), s.review, web.Actor(r), id, m)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, found)
+}
+
+func (s *Server) moderationStatistics(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	from, to, m := q.Time("from"), q.Time("to"), asOf(q)
+	if err := q.Done(); err != nil {
+		return err
+	}
+	if err := s.ready(w, r, m, projections.ReviewName); err != nil {
+		return err
+	}
+	found, err := s.review.Statistics(r.Context(), web.Actor(r), from, to, m)
+	if err != nil {
+		return err
 	}
 	return web.JSON(w, http.StatusOK, found)
 }

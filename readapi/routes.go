@@ -14,6 +14,7 @@ func (s *Server) Routes() []web.Route {
 		anybody    []domain.Role // guests too: a link is what identifies
 		somebody   = []domain.Role{domain.RoleUser, domain.RolePartner, domain.RolePartnerAdmin, domain.RoleModerator, domain.RoleAuditor, domain.RoleAnalyst, domain.RoleAdmin}
 		auditors   = []domain.Role{domain.RoleAuditor, domain.RoleAdmin}
+		reviewers  = []domain.Role{domain.RoleModerator, domain.RoleAuditor, domain.RoleAnalyst, domain.RoleAdmin}
 		consumers  = []domain.Role{domain.RoleAuditor, domain.RoleAnalyst, domain.RoleAdmin}
 		operations = []domain.Role{domain.RoleAuditor, domain.RoleAnalyst, domain.RoleAdmin}
 		admins     = []domain.Role{domain.RoleAdmin}
@@ -27,6 +28,7 @@ func (s *Server) Routes() []web.Route {
 		{Method: get, Path: "/v1/media/{id}/thumbnail", Name: "getMediaThumbnail", Roles: somebody, Handler: s.mediaThumbnail},
 		{Method: get, Path: "/v1/media/{id}/history", Name: "getMediaHistory", Roles: somebody, Handler: s.mediaHistory},
 		{Method: get, Path: "/v1/media/{id}/access", Name: "getMediaAccess", Roles: somebody, Handler: s.mediaAccess},
+		{Method: get, Path: "/v1/media/{id}/moderation", Name: "getMediaModeration", Roles: somebody, Handler: s.mediaModeration},
 
 		{Method: get, Path: "/v1/shares", Name: "listShares", Roles: somebody, Handler: s.listShares},
 		{Method: get, Path: "/v1/shares/{id}", Name: "getShare", Roles: somebody, Handler: s.getShare},
@@ -36,6 +38,7 @@ func (s *Server) Routes() []web.Route {
 		{Method: head, Path: "/v1/public/{token}/content", Name: "headPublicContent", Roles: anybody, Handler: s.publicContent, Streaming: true},
 
 		{Method: get, Path: "/v1/moderation/cases", Name: "listCases", Roles: somebody, Handler: s.listCases},
+		{Method: get, Path: "/v1/moderation/statistics", Name: "getModerationStatistics", Roles: reviewers, Handler: s.moderationStatistics},
 		{Method: get, Path: "/v1/moderation/cases/{id}", Name: "getCase", Roles: somebody, Handler: s.getCase},
 
 		{Method: get, Path: "/v1/audit", Name: "getAudit", Roles: auditors, Handler: s.audit, Streaming: true},

@@ -92,7 +92,7 @@ func newVault(t *testing.T, options ...option) *vault {
 	must(t, err)
 	p.Shares, err = projections.NewShares(v.engine, log, p.Access)
 	must(t, err)
-	p.Review, err = projections.NewReview(v.engine, keys)
+	p.Review, err = projections.NewReview(v.engine, keys, log)
 	must(t, err)
 	p.Audit, err = projections.NewAudit(v.engine, keys)
 	must(t, err)

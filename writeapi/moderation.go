@@ -2,7 +2,6 @@ package writeapi
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/gorilla/mux"
 
@@ -22,6 +21,8 @@ type reported struct {
 type numbered struct {
 	web.Written
 	Number int `json:"number"`
+	// Proposed: it waits for a second moderator, and the number is the proposal's.
+	Proposed bool `json:"proposed,omitempty"`
 }
 
 const casePath = "/v1/moderation/cases/"
@@ -120,12 +121,19 @@ func (s *Server) decideCase(w http.ResponseWriter, r *http.Request) error {
 		Reason    string            `json:"reason"`
 		Policy    string            `json:"policy"`
 		Statement string            `json:"statement"`
+		Version   *int              `json:"version"`
 	}](r, maxJSON)
 	if err != nil {
 		return err
 	}
+	version := 0
+	if body.Version != nil {
+		if version = *body.Version; version < 1 {
+			return domain.ErrInvalid.On("version").Because("versions count from 1")
+		}
+	}
 	got, err := s.Moderation.Decide(r.Context(), env, id, commands.Decision{
-		Action: body.Action, Reason: body.Reason, Policy: body.Policy, Statement: body.Statement,
+		Action: body.Action, Reason: body.Reason, Policy: body.Policy, Statement: body.Statement, Version: version,
 	})
 	if err != nil {
 		return err
@@ -152,7 +160,7 @@ func (s *Server) appealCase(w http.ResponseWriter, r *http.Request) error {
 }
 
 func answerNumbered(w http.ResponseWriter, got commands.Numbered) error {
-	return wrote(w, http.StatusCreated, casePath+got.ID, got.Receipt, numbered{Written: written(got.Receipt), Number: got.Number})
+	return wrote(w, http.StatusCreated, casePath+got.ID, got.Receipt, numbered{Written: written(got.Receipt), Number: got.Number, Proposed: got.Proposed})
 }
 
 func (s *Server) decideAppeal(w http.ResponseWriter, r *http.Request) error {
@@ -160,9 +168,9 @@ func (s *Server) decideAppeal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	number, err := strconv.Atoi(mux.Vars(r)["number"])
-	if err != nil || number < 1 {
-		return domain.ErrInvalid.On("number").Because("accepted is the appeal's number, from 1")
+	number, err := numberOf(r)
+	if err != nil {
+		return err
 	}
 	body, err := web.Decode[struct {
 		Outcome   moderation.Outcome `json:"outcome"`

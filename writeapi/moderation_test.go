@@ -48,4 +48,52 @@ func casesLife(t *testing.T, v *vault) {
 	v.want(v.do("mod2", "POST", path+"/appeals/1/decision", outcome, "If-Match", appealed.header.Get("ETag")), 200, "")
 	v.want(v.do("mod2", "POST", path+"/close", nil), 200, "")
 	v.want(v.do("mod2", "POST", "/v1/moderation/cases/"+nothing+"/close", nil), 404, "not_found")
+	queueLife(t, v)
+}
+
+// queueLife claims, renews, gives back and escalates; and removes with four eyes.
+func queueLife(t *testing.T, v *vault) {
+	t.Helper()
+	refer := func(name string) string {
+		item := v.upload("alice", name)
+		return v.want(v.do("mod1", "POST", "/v1/moderation/cases", `{"media_id":"`+item+`","category":"violence"}`), 201, "").id()
+	}
+	id := refer("claimed")
+	path := "/v1/moderation/cases/" + id
+	v.waiting.set(id)
+	next := v.want(v.do("mod1", "POST", "/v1/moderation/queue/next", nil, "Idempotency-Key", "n1"), 200, "")
+	if next.text("case_id") != id || next.text("claimed_until") == "" || next.text("media_id") == "" {
+		t.Errorf("got %s", next.raw)
+	}
+	if again := v.want(v.do("mod1", "POST", "/v1/moderation/queue/next", nil, "Idempotency-Key", "n1"), 200, ""); again.text("case_id") != id || again.body["revision"] != next.body["revision"] {
+		t.Errorf("got %s, and again %s", next.raw, again.raw)
+	}
+	v.want(v.do("mod2", "POST", "/v1/moderation/queue/next", nil), 404, "queue_empty")
+	v.want(v.do("mod2", "POST", path+"/claim", nil), 409, "claimed_by_another")
+	v.want(v.do("mod2", "POST", path+"/renew", nil), 409, "claimed_by_another")
+	v.want(v.do("mod2", "POST", path+"/release", nil), 409, "claimed_by_another")
+	v.want(v.do("mod1", "POST", path+"/renew", nil), 200, "")
+	v.want(v.do("mod1", "POST", path+"/release", nil), 200, "")
+	v.want(v.do("mod2", "POST", path+"/claim", nil), 200, "")
+	v.want(v.do("mod2", "POST", path+"/escalate", `{}`), 400, "invalid")
+	v.want(v.do("mod2", "POST", path+"/escalate", `{"note":"hard"}`), 200, "")
+	v.want(v.do("mod1", "POST", path+"/claim", nil), 403, "escalated")
+
+	v.shared.FourEyes = true
+	defer func() { v.shared.FourEyes = false }()
+	path = "/v1/moderation/cases/" + refer("removed")
+	remove := `{"action":"remove","reason":"r","policy":"P-1","statement":"s","version":1}`
+	v.want(v.do("mod1", "POST", path+"/decisions", `{"action":"remove","reason":"r","policy":"P-1","statement":"s","version":7}`), 404, "no_such_version")
+	proposed := v.want(v.do("mod1", "POST", path+"/decisions", remove), 201, "")
+	if proposed.body["proposed"] != true || proposed.body["number"] != 1.0 {
+		t.Errorf("got %s", proposed.raw)
+	}
+	v.want(v.do("mod1", "POST", path+"/proposals/1/confirm", nil), 403, "proposed_it")
+	v.want(v.do("mod2", "POST", path+"/proposals/2/confirm", nil), 404, "no_such_proposal")
+	v.want(v.do("mod2", "POST", path+"/proposals/1/decline", `{"reason":"too hard"}`), 200, "")
+	v.want(v.do("mod2", "POST", path+"/proposals/1/confirm", nil), 409, "proposal_over")
+	v.want(v.do("mod1", "POST", path+"/decisions", remove), 201, "")
+	if decided := v.want(v.do("mod2", "POST", path+"/proposals/2/confirm", nil), 201, ""); decided.body["number"] != 1.0 {
+		t.Errorf("got %s", decided.raw)
+	}
 }

@@ -41,6 +41,7 @@ func (s *Server) Table() []web.Route {
 	purgers := append(slices.Clone(owners), domain.RoleAdmin)
 	reporters := append(slices.Clone(owners), domain.RoleModerator)
 	moderators := []domain.Role{domain.RoleModerator}
+	judges := []domain.Role{domain.RoleModerator, domain.RoleAdmin} // admins for what was escalated
 	const (
 		post, patch, del = http.MethodPost, http.MethodPatch, http.MethodDelete
 		item             = "/v1/media/{id}"
@@ -65,11 +66,18 @@ func (s *Server) Table() []web.Route {
 		{Method: del, Path: share, Name: "revokeShare", Roles: owners, Handler: s.revokeShare},
 
 		{Method: post, Path: cases, Name: "referMedia", Roles: moderators, Handler: s.referMedia},
-		{Method: post, Path: cases + "/{id}/assign", Name: "assignCase", Roles: moderators, Handler: s.assignCase},
-		{Method: post, Path: cases + "/{id}/decisions", Name: "decideCase", Roles: moderators, Handler: s.decideCase},
+		{Method: post, Path: "/v1/moderation/queue/next", Name: "claimNextCase", Roles: judges, Handler: s.claimNext},
+		{Method: post, Path: cases + "/{id}/claim", Name: "claimCase", Roles: judges, Handler: s.claimCase},
+		{Method: post, Path: cases + "/{id}/renew", Name: "renewCase", Roles: judges, Handler: s.renewCase},
+		{Method: post, Path: cases + "/{id}/release", Name: "releaseCase", Roles: judges, Handler: s.releaseCase},
+		{Method: post, Path: cases + "/{id}/escalate", Name: "escalateCase", Roles: judges, Handler: s.escalateCase},
+		{Method: post, Path: cases + "/{id}/proposals/{number}/confirm", Name: "confirmProposal", Roles: judges, Handler: s.confirmProposal},
+		{Method: post, Path: cases + "/{id}/proposals/{number}/decline", Name: "declineProposal", Roles: judges, Handler: s.declineProposal},
+		{Method: post, Path: cases + "/{id}/assign", Name: "assignCase", Roles: judges, Handler: s.assignCase},
+		{Method: post, Path: cases + "/{id}/decisions", Name: "decideCase", Roles: judges, Handler: s.decideCase},
 		{Method: post, Path: cases + "/{id}/appeals", Name: "appealCase", Roles: owners, Handler: s.appealCase},
-		{Method: post, Path: cases + "/{id}/appeals/{number}/decision", Name: "decideAppeal", Roles: moderators, Handler: s.decideAppeal},
-		{Method: post, Path: cases + "/{id}/close", Name: "closeCase", Roles: moderators, Handler: s.closeCase},
+		{Method: post, Path: cases + "/{id}/appeals/{number}/decision", Name: "decideAppeal", Roles: judges, Handler: s.decideAppeal},
+		{Method: post, Path: cases + "/{id}/close", Name: "closeCase", Roles: judges, Handler: s.closeCase},
 	}
 }
 

@@ -55,6 +55,8 @@ type vault struct {
 	s3      *minio.Client
 	storage *dev.S3
 	issuer  *auth.Issuer
+	shared  *commands.Vault
+	waiting *queue
 
 	mu     sync.Mutex // guards tokens
 	tokens map[string]string
@@ -99,6 +101,8 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	}
 
 	commanded := commands.NewVault(v.store, media.DefaultPolicy())
+	v.shared, v.waiting = commanded, &queue{}
+	commanded.Cases = v.waiting
 	v.server = &Server{
 		Media: commands.NewMedia(commanded, blobStore), Shares: commands.NewShares(commanded),
 		Moderation: commands.NewModeration(commanded),
@@ -121,6 +125,36 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	v.url = serving.URL
 	return v
 }
+
+// queue is an index of cases that knows what the test says.
+type queue struct {
+	mu  sync.Mutex // guards ids
+	ids []domain.CaseID
+}
+
+func (q *queue) set(ids ...string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ids = nil
+	for _, id := range ids {
+		q.ids = append(q.ids, domain.CaseID(id))
+	}
+}
+
+// Waiting implements commands.CaseIndex.
+func (q *queue) Waiting(context.Context, domain.Actor, int) ([]domain.CaseID, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ids, nil
+}
+
+// ClaimedBy implements commands.CaseIndex.
+func (q *queue) ClaimedBy(ctx context.Context, _ domain.UserID, _ int) ([]domain.CaseID, error) {
+	return q.Waiting(ctx, domain.Actor{}, 0)
+}
+
+// SharesOf implements commands.CaseIndex.
+func (q *queue) SharesOf(context.Context, domain.MediaID) ([]domain.ShareID, error) { return nil, nil }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

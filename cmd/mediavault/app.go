@@ -69,7 +69,7 @@ func openHistory(ctx context.Context, cfg config.Config, log *slog.Logger, migra
 		h.close()
 		return nil, fmt.Errorf("open the event store: %w", err)
 	}
-	h.store = eventstore.New(h.raw, codec)
+	h.store = eventstore.New(h.raw, codec, catalog.Categories()...)
 	return h, nil
 }
 
@@ -116,7 +116,7 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.library, errs[0] = projections.NewLibrary(engine, h.raw)
 	m.access, errs[1] = projections.NewAccess(engine, h.raw)
 	m.shares, errs[2] = projections.NewShares(engine, h.raw, m.access)
-	m.review, errs[3] = projections.NewReview(engine, h.keys)
+	m.review, errs[3] = projections.NewReview(engine, h.keys, h.raw)
 	m.audit, errs[4] = projections.NewAudit(engine, h.keys)
 	m.usage, errs[5] = projections.NewUsage(engine)
 	m.history, errs[6] = projections.NewHistory(engine, h.store, m.access)
@@ -176,10 +176,13 @@ func (a *app) build(ctx context.Context) error {
 	policy.MaxSize = cfg.MaxUpload
 	a.vault = commands.NewVault(a.store, policy)
 	a.vault.Index = a.models.shares
+	a.vault.Cases = projections.NewCaseIndex(a.models.review, a.models.shares)
+	a.vault.FourEyes, a.vault.Lease = cfg.FourEyesRemove, cfg.ReviewLease
 	a.media = commands.NewMedia(a.vault, a.blobs)
 	a.access = commands.NewAccess(a.vault)
 	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
-		reactors.Screening{Media: a.media, Policy: policy}, reactors.Enforcement{Media: a.media}, reactors.Destruction{Media: a.media})
+		reactors.Screening{Media: a.media, Policy: policy}, reactors.Enforcement{Media: a.media},
+		reactors.Review{Moderation: commands.NewModeration(a.vault)}, reactors.Destruction{Media: a.media})
 	a.reactors.Add(a.keeping()...)
 	a.rebuilds = newRebuilds(a.models.engine, a.log)
 	return nil

@@ -40,6 +40,9 @@ type Config struct {
 	RequestTimeout    time.Duration  // of a request that does not stream
 	IdleTimeout       time.Duration  // of a stream that stands still
 
+	FourEyesRemove bool          // a removal needs a second moderator
+	ReviewLease    time.Duration // how long a claim of a moderation case lasts
+
 	MaxUpload   int64 // bytes per file
 	PageSize    int   // items per page unless asked otherwise
 	MaxPageSize int   // items per page at most

@@ -88,6 +88,13 @@ func settings() []setting {
 		{name: "MEDIAVAULT_IDLE_TIMEOUT", otherwise: "60s", accepts: "a duration from 1s to 1h", about: "how long an upload, download or stream may stand still",
 			set: func(c *Config, s string) error { return into(&c.IdleTimeout, s, duration(time.Second, time.Hour)) }},
 
+		{name: "MEDIAVAULT_FOUR_EYES_REMOVE", otherwise: "false", accepts: "true or false", about: "whether a removal needs a second moderator",
+			set: func(c *Config, s string) error { return into(&c.FourEyesRemove, s, strconv.ParseBool) }},
+		{name: "MEDIAVAULT_REVIEW_LEASE", otherwise: "15m", accepts: "a duration from 1m to 24h", about: "how long a moderator's claim of a case lasts",
+			set: func(c *Config, s string) error {
+				return into(&c.ReviewLease, s, duration(time.Minute, 24*time.Hour))
+			}},
+
 		{name: "MEDIAVAULT_MAX_UPLOAD", otherwise: "5GiB", accepts: "a size such as 5GiB, at most 5TiB", about: "the largest file",
 			set: func(c *Config, s string) error { return into(&c.MaxUpload, s, size) }},
 		{name: "MEDIAVAULT_PAGE_SIZE", otherwise: "50", accepts: "a whole number from 1 to 1000", about: "items per page unless asked otherwise",
