@@ -220,7 +220,7 @@ func TestAQuietStreamBeatsAndASlowReaderLosesOnlyItsOwn(t *testing.T) {
 	if !ok {
 		t.Fatalf("a %T", conn)
 	}
-	must(t, tcp.SetReadBuffer(16<<10)) // or the kernel reads for who does not
+	must(t, tcp.SetReadBuffer(256<<10)) // or the kernel reads for who does not
 	_, err = io.WriteString(conn, "GET /v1/events HTTP/1.1\r\nHost: vault\r\nAuthorization: Bearer slow analyst\r\nAccept: text/event-stream\r\n\r\n")
 	must(t, err)
 	id := domain.MediaID(uuid.NewString())
