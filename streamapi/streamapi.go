@@ -38,6 +38,12 @@ type Options struct {
 	Open Opener
 	// Correlations finds events by correlation, for $bc-; nil has none.
 	Correlations Correlations
+	// Subscriptions keeps persistent subscriptions; nil has none.
+	Subscriptions Subscriptions
+	// Endpoint is where clients find this server, host:port, when another sends them here; "" means as they call it.
+	Endpoint string
+	// Lead is how long this server's lead of the persistent subscriptions lasts when it cannot renew it; 0: DefaultLead.
+	Lead time.Duration
 	// MaxAppend bounds the data and metadata of one append, bytes; 0 means DefaultMaxAppend.
 	MaxAppend int
 	Logger    *slog.Logger // nil: slog.Default()
@@ -70,6 +76,8 @@ type Server struct {
 	live  *live  // the newest events, shared by all subscribers
 	orgs  *organisations
 
+	persistents *persistents // nil: there are no persistent subscriptions
+
 	gates [gates]sync.RWMutex // by stream: appends share one, what closes a stream has it alone
 
 	ready   chan struct{} // closed once metas is loaded
@@ -101,6 +109,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.live = newLive(o.Log, o.Logger)
 	s.orgs = newOrganisations(o.Log)
+	if o.Subscriptions != nil {
+		s.persistents = newPersistents(s, o.Subscriptions, o.Lead)
+	}
 	return s, nil
 }
 
@@ -110,6 +121,9 @@ func (s *Server) Run(ctx context.Context) error {
 	work.Go(func() { s.live.run(ctx) })
 	work.Go(func() { s.followMetas(ctx) })
 	work.Go(func() { s.correlate(ctx) })
+	if s.persistents != nil {
+		work.Go(func() { s.persistents.run(ctx) })
+	}
 	work.Wait()
 	return nil
 }
@@ -146,6 +160,9 @@ func (s *Server) GRPCFor(who Authenticator, more ...grpc.ServerOption) *grpc.Ser
 
 // persistentServer is who answers for persistent subscriptions.
 func (s *Server) persistentServer() persistent.PersistentSubscriptionsServer {
+	if s.persistents != nil {
+		return s.persistents
+	}
 	return persistent.UnimplementedPersistentSubscriptionsServer{}
 }
 

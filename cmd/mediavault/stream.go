@@ -20,6 +20,7 @@ import (
 	"github.com/mediavault-io/mediavault/adapters/apikeys"
 	"github.com/mediavault-io/mediavault/adapters/auth"
 	"github.com/mediavault-io/mediavault/adapters/correlations"
+	"github.com/mediavault-io/mediavault/adapters/subscriptions"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/internal/config"
@@ -97,13 +98,14 @@ func streamCertificate(cfg config.Stream) (*tls.Certificate, error) {
 
 func newStreamAPI(a *app, doorman *streamDoorman) (*streamapi.Server, error) {
 	return streamapi.New(streamapi.Options{
-		Log:          a.store.Log(),
-		Authenticate: doorman,
-		Own:          catalog.Categories(),
-		Open:         a.keys,
-		Correlations: correlations.New(a.pool),
-		MaxAppend:    int(min(a.cfg.Stream.MaxAppend, 64<<20)),
-		Logger:       a.log,
+		Log:           a.store.Log(),
+		Authenticate:  doorman,
+		Own:           catalog.Categories(),
+		Open:          a.keys,
+		Correlations:  correlations.New(a.pool),
+		Subscriptions: subscriptions.New(a.pool),
+		MaxAppend:     int(min(a.cfg.Stream.MaxAppend, 64<<20)),
+		Logger:        a.log,
 	})
 }
 
