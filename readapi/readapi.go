@@ -40,6 +40,7 @@ type Parts struct {
 	Blobs     *blobs.S3
 	Recorder  Recorder
 	Rebuilder Rebuilder
+	Parked    ParkedLister
 	Log       *slog.Logger  // for what cannot be answered to anybody; nil is slog.Default()
 	Heartbeat time.Duration // of live streams; 0 is 15 s
 }
@@ -57,6 +58,7 @@ type Server struct {
 	blobs     *blobs.S3
 	recorder  Recorder
 	rebuilder Rebuilder
+	parked    ParkedLister
 	log       *slog.Logger
 	beat      time.Duration
 }
@@ -65,7 +67,7 @@ type Server struct {
 func New(p Parts) *Server {
 	s := &Server{
 		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, auditLog: p.Audit, usages: p.Usage,
-		history: p.History, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, log: p.Log, beat: p.Heartbeat,
+		history: p.History, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

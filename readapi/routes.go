@@ -25,7 +25,7 @@ func (s *Server) Routes() []web.Route {
 		{Method: get, Path: "/v1/media/{id}", Name: "getMedia", Roles: somebody, Handler: s.getMedia},
 		{Method: get, Path: "/v1/media/{id}/content", Name: "getMediaContent", Roles: somebody, Handler: s.mediaContent, Streaming: true},
 		{Method: head, Path: "/v1/media/{id}/content", Name: "headMediaContent", Roles: somebody, Handler: s.mediaContent, Streaming: true},
-		{Method: get, Path: "/v1/media/{id}/thumbnail", Name: "getMediaThumbnail", Roles: somebody, Handler: s.mediaThumbnail},
+		{Method: get, Path: "/v1/media/{id}/thumbnail", Name: "getMediaThumbnail", Roles: somebody, Handler: s.mediaThumbnail, Streaming: true},
 		{Method: get, Path: "/v1/media/{id}/history", Name: "getMediaHistory", Roles: somebody, Handler: s.mediaHistory},
 		{Method: get, Path: "/v1/media/{id}/access", Name: "getMediaAccess", Roles: somebody, Handler: s.mediaAccess},
 		{Method: get, Path: "/v1/media/{id}/moderation", Name: "getMediaModeration", Roles: somebody, Handler: s.mediaModeration},
@@ -35,6 +35,7 @@ func (s *Server) Routes() []web.Route {
 		{Method: get, Path: "/v1/shared-with-me", Name: "listSharedWithMe", Roles: somebody, Handler: s.listSharedWithMe},
 		{Method: get, Path: "/v1/public/{token}", Name: "getPublic", Roles: anybody, Handler: s.getPublic},
 		{Method: get, Path: "/v1/public/{token}/content", Name: "getPublicContent", Roles: anybody, Handler: s.publicContent, Streaming: true},
+		{Method: get, Path: "/v1/public/{token}/thumbnail", Name: "getPublicThumbnail", Roles: anybody, Handler: s.publicThumbnail, Streaming: true},
 		{Method: head, Path: "/v1/public/{token}/content", Name: "headPublicContent", Roles: anybody, Handler: s.publicContent, Streaming: true},
 
 		{Method: get, Path: "/v1/moderation/cases", Name: "listCases", Roles: somebody, Handler: s.listCases},
@@ -48,6 +49,7 @@ func (s *Server) Routes() []web.Route {
 
 		{Method: get, Path: "/v1/projections", Name: "listProjections", Roles: operations, Handler: s.projections},
 		{Method: post, Path: "/v1/projections/{name}/rebuild", Name: "rebuildProjection", Roles: admins, Handler: s.rebuild},
+		{Method: get, Path: "/v1/parked", Name: "listParked", Roles: admins, Handler: s.listParked},
 		{Method: get, Path: "/v1/me", Name: "getMe", Roles: somebody, Handler: s.me},
 	}
 }

@@ -85,7 +85,7 @@ func newVault(t *testing.T, options ...option) *vault {
 	must(t, err)
 
 	v.rec = &recorder{store: v.store}
-	p := readapi.Parts{Engine: v.engine, Blobs: v.blobs, Recorder: v.rec, Rebuilder: rebuilder{}, Log: quiet(), Heartbeat: 50 * time.Millisecond}
+	p := readapi.Parts{Engine: v.engine, Blobs: v.blobs, Recorder: v.rec, Rebuilder: rebuilder{}, Parked: tray{}, Log: quiet(), Heartbeat: 50 * time.Millisecond}
 	p.Library, err = projections.NewLibrary(v.engine, log)
 	must(t, err)
 	p.Access, err = projections.NewAccess(v.engine, log)

@@ -20,6 +20,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	itemsLife(t, v)
 	sharesLife(t, v)
 	casesLife(t, v)
+	parkedLife(t, v)
 	objects := v.objects()
 	signedUpload(t, v)
 	if n := v.objects() - objects; n != 1 {

@@ -26,6 +26,7 @@ type Server struct {
 	Media      *commands.Media
 	Shares     *commands.Shares
 	Moderation *commands.Moderation
+	Operations *commands.Operations
 	// MaxFile bounds one file in bytes: the policy's.
 	MaxFile int64
 	// Refused is told of what the routes refuse; nil: nobody is told. RecordRefusals makes one.
@@ -41,6 +42,7 @@ func (s *Server) Table() []web.Route {
 	purgers := append(slices.Clone(owners), domain.RoleAdmin)
 	reporters := append(slices.Clone(owners), domain.RoleModerator)
 	moderators := []domain.Role{domain.RoleModerator}
+	admins := []domain.Role{domain.RoleAdmin}
 	judges := []domain.Role{domain.RoleModerator, domain.RoleAdmin} // admins for what was escalated
 	const (
 		post, patch, del = http.MethodPost, http.MethodPatch, http.MethodDelete
@@ -64,6 +66,9 @@ func (s *Server) Table() []web.Route {
 		{Method: post, Path: "/v1/shares", Name: "grantShare", Roles: owners, Handler: s.grantShare},
 		{Method: patch, Path: share, Name: "changeShare", Roles: owners, Handler: s.changeShare},
 		{Method: del, Path: share, Name: "revokeShare", Roles: owners, Handler: s.revokeShare},
+
+		{Method: post, Path: "/v1/parked/{id}/retry", Name: "retryParked", Roles: admins, Handler: s.retryParked},
+		{Method: del, Path: "/v1/parked/{id}", Name: "dropParked", Roles: admins, Handler: s.dropParked},
 
 		{Method: post, Path: cases, Name: "referMedia", Roles: moderators, Handler: s.referMedia},
 		{Method: post, Path: "/v1/moderation/queue/next", Name: "claimNextCase", Roles: judges, Handler: s.claimNext},

@@ -54,6 +54,7 @@ type vault struct {
 	store   *eventstore.Store
 	s3      *minio.Client
 	storage *dev.S3
+	tray    *tray
 	issuer  *auth.Issuer
 	shared  *commands.Vault
 	waiting *queue
@@ -87,7 +88,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	}
 	log := memory.New()
 	t.Cleanup(log.Close)
-	v := &vault{t: t, spec: apitest.Load(t, OpenAPI), store: eventstore.New(log, codec), s3: raw, storage: s3, tokens: map[string]string{}}
+	v := &vault{t: t, spec: apitest.Load(t, OpenAPI), store: eventstore.New(log, codec), s3: raw, storage: s3, tokens: map[string]string{}, tray: &tray{}}
 	v.client = apitest.Client(t, v.spec)
 
 	issuing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { v.issuer.Handler().ServeHTTP(w, r) }))
@@ -106,6 +107,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	v.server = &Server{
 		Media: commands.NewMedia(commanded, blobStore), Shares: commands.NewShares(commanded),
 		Moderation: commands.NewModeration(commanded),
+		Operations: commands.NewOperations(commanded, v.tray),
 		MaxFile:    media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
 	}
 	if change != nil {

@@ -44,7 +44,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	c.AddCommand(devCommand(), serveCommand(), migrateCommand(), configCommand(), tokenCommand(), rebuildCommand(), verifyCommand(),
-		historyCommand(), eventsCommand(), apikeyCommand(), benchCommand())
+		historyCommand(), eventsCommand(), parkedCommand(), apikeyCommand(), benchCommand())
 	return c
 }
 
