@@ -66,6 +66,8 @@ type pattern struct {
 	before, after int
 	numeric       bool
 	glued         string
+	digits, lead  int
+	hints         []string
 }
 
 // file is a file of patterns as it is written.
@@ -90,6 +92,9 @@ type entry struct {
 	After       *int     `yaml:"after"`
 	Numeric     bool     `yaml:"numeric"`
 	Glued       string   `yaml:"glued"`
+	Digits      int      `yaml:"digits"`
+	Lead        *int     `yaml:"lead"`
+	Hints       []string `yaml:"hints"`
 }
 
 // Default are the patterns that come with the program.
@@ -164,7 +169,7 @@ func (e entry) compile(threshold int) (pattern, []error) {
 	}
 	p := pattern{
 		name: e.Name, kind: e.Type, base: e.Base, boost: e.Boost, penalty: e.Penalty, threshold: threshold, sensitivity: e.Sensitivity,
-		before: 60, after: 30, numeric: e.Numeric, glued: e.Glued,
+		before: 60, after: 30, numeric: e.Numeric, glued: e.Glued, digits: e.Digits, lead: 24, hints: e.Hints,
 	}
 	if e.Name == "" {
 		bad("name", "it is empty")
@@ -179,6 +184,7 @@ func (e entry) compile(threshold int) (pattern, []error) {
 	} else if re.MatchString("") {
 		bad("pattern", "it matches nothing at all")
 	} else {
+		re.Longest()
 		p.re = re
 	}
 	if e.Validate != "" {
@@ -203,7 +209,7 @@ func (e entry) compile(threshold int) (pattern, []error) {
 	if e.Sensitivity < 1 || e.Sensitivity > 10 {
 		bad("sensitivity", "%d is not from 1 to 10", e.Sensitivity)
 	}
-	for field, size := range map[string]*int{"before": e.Before, "after": e.After} {
+	for field, size := range map[string]*int{"before": e.Before, "after": e.After, "lead": e.Lead} {
 		if size != nil && (*size < 0 || *size > 1000) {
 			bad(field, "%d is not from 0 to 1,000 bytes", *size)
 		}
@@ -213,6 +219,15 @@ func (e entry) compile(threshold int) (pattern, []error) {
 	}
 	if e.After != nil {
 		p.after = *e.After
+	}
+	if e.Lead != nil {
+		p.lead = *e.Lead
+	}
+	if e.Digits < 0 || e.Digits > 20 {
+		bad("digits", "%d is not from 0 to 20", e.Digits)
+	}
+	if slices.Contains(e.Hints, "") {
+		bad("hints", "a text is empty")
 	}
 	p.context, p.against = lowered(e.Context), lowered(e.Against)
 	if slices.Contains(p.context, "") || slices.Contains(p.against, "") {

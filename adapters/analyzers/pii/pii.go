@@ -34,10 +34,12 @@ type Found struct {
 // counts. The time it takes grows with the text's length alone.
 func (s *Set) Find(text string) []Match {
 	text = Plain(text)
-	lower := asciiLower(text)
+	pg := newPage(text)
 	var all []Match
 	for i := range s.patterns {
-		all = s.patterns[i].find(all, text, lower)
+		for _, w := range pg.windows(&s.patterns[i]) {
+			all = s.patterns[i].find(all, text, pg.lower, w)
+		}
 	}
 	// The surer first, then the longer, then the pattern that stands first in the file.
 	slices.SortStableFunc(all, func(a, b Match) int {
@@ -83,10 +85,10 @@ func (s *Set) sum(matches []Match) []Found {
 	return found
 }
 
-// find appends what one pattern sees.
-func (p *pattern) find(all []Match, text, lower string) []Match {
-	for from := 0; from < len(text); {
-		at := p.re.FindStringIndex(text[from:])
+// find appends what one pattern sees in a window.
+func (p *pattern) find(all []Match, text, lower string, w window) []Match {
+	for from := w.from; from < w.to; {
+		at := p.re.FindStringIndex(text[from:w.to])
 		if at == nil {
 			return all
 		}

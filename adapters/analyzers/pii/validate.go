@@ -217,6 +217,9 @@ func phoneNational() validator {
 		if c := compact(match); strings.Trim(c, c[:1]) == "" {
 			return 0, false
 		}
+		if _, day := date(strings.TrimSpace(match)); day { // 2025-06-30
+			return 0, false
+		}
 		for _, region := range regions() {
 			if n, err := phonenumbers.Parse(match, region); err == nil && phonenumbers.IsValidNumberForRegion(n, region) {
 				return len(match), true
