@@ -94,6 +94,7 @@ func (p *pattern) find(all []Match, text, lower string, w window) []Match {
 		}
 		start, end := from+at[0], from+at[1]
 		length, ok := end-start, end > start && p.bounded(text, start)
+		ok = ok && p.confidence(lower, start, end) >= p.threshold // it costs less than some validations
 		if ok && p.validate != nil {
 			length, ok = p.validate(text[start:end])
 		}
