@@ -20,9 +20,22 @@ CREATE TABLE events (
 -- cannot take this index for reading a stream, where it would have to sort.
 CREATE UNIQUE INDEX events_id_key ON events (stream COLLATE "POSIX", event_id);
 
--- Every key above grows at its right end or near it, and so do these: appending costs the same at 1 M and at 20 M events.
-CREATE INDEX events_category_idx ON events (category, position);
-CREATE INDEX events_type_idx ON events (type, position);
+-- Every key above grows at its right end or near it: appending costs the same at 1 M and at 20 M events.
+
+-- Where the events of a category and type are: per block of 1024 positions, written with the event that completes the block. It takes
+-- the place of two indexes with an entry for each event, which cost a fifth of all the work of appending.
+CREATE TABLE events_blocks (
+    type        text       COLLATE "C" NOT NULL,
+    category    text       COLLATE "C" NOT NULL,
+    block       bigint     NOT NULL, -- 0 has the positions 1..1024
+    places      smallint[] NOT NULL, -- in the block, 0..1023, in no order
+
+    CONSTRAINT events_blocks_pkey PRIMARY KEY (type, block, category)
+);
+
+CREATE INDEX events_blocks_category_idx ON events_blocks (category, block);
+
+ALTER TABLE events_blocks ALTER COLUMN places SET STORAGE PLAIN; -- at most 2 kB
 
 -- Data is mostly sealed text, which does not compress: to try would cost every append time and win nothing.
 ALTER TABLE events ALTER COLUMN data SET STORAGE EXTERNAL, ALTER COLUMN metadata SET STORAGE EXTERNAL;
@@ -46,6 +59,8 @@ $$;
 -- +goose StatementEnd
 
 CREATE TRIGGER events_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION events_are_for_ever();
+CREATE TRIGGER events_blocks_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON events_blocks
     FOR EACH STATEMENT EXECUTE FUNCTION events_are_for_ever();
 CREATE TRIGGER events_head_kept BEFORE DELETE OR TRUNCATE ON events_head
     FOR EACH STATEMENT EXECUTE FUNCTION events_are_for_ever();

@@ -269,14 +269,26 @@ func (c *committer) write(ctx context.Context, p *placing) error {
 	c.copy.fill(p)
 	sql := fmt.Sprintf(
 		`COPY events (position, revision, recorded_at, event_id, stream, category, type, data, metadata) FROM STDIN (FORMAT binary);
-		UPDATE events_head SET position = %d, recorded_at = '%s';
+		%sUPDATE events_head SET position = %d, recorded_at = '%s';
 		NOTIFY %s, '%d';
-		COMMIT`, p.head, p.at.Format(time.RFC3339Nano), channel, p.head)
+		COMMIT`, blocksCompleted(p.base, p.head), p.head, p.at.Format(time.RFC3339Nano), channel, p.head)
 	_, err := c.conn.PgConn().CopyFrom(ctx, c.copy, sql)
 	if err != nil {
 		c.copy = nil // pgx may still be reading it: it does not wait for its sender when a connection is lost
 	}
 	return err
+}
+
+// blocksCompleted is the statement that says what is in the blocks which an append completes; nothing when it completes none.
+func blocksCompleted(base, head eventstore.Position) string {
+	from, through := base/blockSize*blockSize, head/blockSize*blockSize
+	if from == through {
+		return ""
+	}
+	return fmt.Sprintf(`INSERT INTO events_blocks (category, type, block, places)
+		SELECT category, type, (position - 1) / 1024, array_agg(((position - 1) %% 1024)::smallint) FROM events
+		WHERE position > %d AND position <= %d GROUP BY category, type, (position - 1) / 1024;
+		`, from, through)
 }
 
 // rolledBack leaves the connection ready for another attempt, or gives it up.

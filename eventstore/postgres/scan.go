@@ -13,9 +13,9 @@ import (
 // A scan walks the whole log, or what a filter lets through, between two positions.
 //
 // There are two ways, and it changes from one to the other by what it meets. Dense: walk all positions of a window and let
-// Postgres drop what does not match; best where much matches. Sparse: take the next positions from the index of each
-// wanted type or category, merge them, and fetch only those; best where little matches, and never worse than that by more
-// than the number of wanted names.
+// Postgres drop what does not match; best where much matches. Sparse: take the next positions from the blocks in which each
+// wanted type or category is, merge them, and fetch only those; best where little matches, and never worse than that by more
+// than the number of wanted names. Positions behind the last whole block are walked.
 type scan struct {
 	log           *Log
 	filter        eventstore.Filter
@@ -35,6 +35,8 @@ const (
 	window   = 4 * pageEvents // positions of a dense step under a filter
 	thinOut  = 16             // go sparse when fewer than one in so many matches
 	thickens = 4              // go dense when more than one in so many matches
+
+	blockSize = 1024 // positions, as the table events_blocks has them
 )
 
 // In the dense statement the conditions on names are written so that no index on them can be used, in the sparse ones the row
@@ -47,9 +49,12 @@ const (
 
 	sparseSQL = `SELECT ` + columns + ` FROM (
 			SELECT p.position FROM unnest($3::text[]) AS wanted(name) CROSS JOIN LATERAL (
-				SELECT i.position FROM events i
-				WHERE (i.<column>, i.position) > (wanted.name COLLATE "C", $1) AND (i.<column>, i.position) < (wanted.name COLLATE "C", $2)
-				ORDER BY i.<column>, i.position LIMIT $4
+				SELECT i.block * 1024 + i.place + 1 AS position
+				FROM (SELECT b.<column>, b.block, unnest(b.places) AS place FROM events_blocks b
+					WHERE (b.<column>, b.block) >= (wanted.name COLLATE "C", $1 / 1024) AND (b.<column>, b.block) <= (wanted.name COLLATE "C", ($2 - 2) / 1024)
+					ORDER BY b.<column>, b.block) AS i
+				WHERE i.block * 1024 + i.place + 1 > $1 AND i.block * 1024 + i.place + 1 < $2
+				ORDER BY i.<column>, i.block, i.place LIMIT $4
 			) AS p ORDER BY p.position LIMIT $4
 		) AS p CROSS JOIN LATERAL (SELECT ` + columns + ` FROM events e WHERE e.position = p.position OFFSET 0) AS e
 		ORDER BY e.position`
@@ -66,7 +71,8 @@ func statementsOf(backward bool) statements {
 		turn = strings.NewReplacer(
 			"ORDER BY e.position", "ORDER BY e.position DESC",
 			"ORDER BY p.position", "ORDER BY p.position DESC",
-			"ORDER BY i.<column>, i.position", "ORDER BY i.<column> DESC, i.position DESC").Replace
+			"ORDER BY b.<column>, b.block", "ORDER BY b.<column> DESC, b.block DESC",
+			"ORDER BY i.<column>, i.block, i.place", "ORDER BY i.<column> DESC, i.block DESC, i.place DESC").Replace
 	}
 	return statements{
 		dense:      turn(denseSQL),
@@ -83,7 +89,8 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 	}
 	filtered := len(s.filter.Categories)+len(s.filter.Types) > 0
 	categories, types := names(s.filter.Categories), names(s.filter.Types)
-	both := s.sparse && categories != nil && types != nil // Postgres looks for types, and categories are looked at here
+	after, before, sparse := s.bounds()
+	both := sparse && categories != nil && types != nil // Postgres looks for types, and categories are looked at here
 	if s.size == 0 {
 		s.size = pageEvents
 	}
@@ -91,14 +98,13 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 	if both {
 		limit = s.size
 	}
-	after, before := s.after, s.before
 	var (
 		page []eventstore.Raw
 		full bool
 		err  error
 	)
 	switch {
-	case !s.sparse:
+	case !sparse:
 		if filtered { // not past the window
 			if s.backward {
 				after = max(after, before-1-window)
@@ -131,6 +137,22 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 	}
 	s.left -= len(page)
 	return s.result(page), nil
+}
+
+// bounds answers what the next step may ask for, and whether by blocks: those that are not whole yet are not there.
+func (s *scan) bounds() (after, before eventstore.Position, sparse bool) {
+	after, before = s.after, s.before
+	whole := (before - 1) / blockSize * blockSize // the last position of the last whole block
+	switch {
+	case !s.sparse:
+		return after, before, false
+	case s.backward && before-1 > whole:
+		return max(after, whole), before, false
+	case !s.backward && after >= whole:
+		return after, before, false
+	default:
+		return after, min(before, whole+1), true
+	}
 }
 
 // advance moves the near bound behind what was read. When the page was not full, that is the whole of what was asked for.
