@@ -12,6 +12,7 @@ import (
 	"time"
 
 	official "github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc"
 
 	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/eventstore/esdb"
@@ -138,7 +139,9 @@ func (a anybody) Bearer(ctx context.Context, _ string) (streamapi.Principal, err
 	return a.Basic(ctx, "", "")
 }
 
-func (a anybody) Nobody(ctx context.Context) (streamapi.Principal, error) { return a.Basic(ctx, "", "") }
+func (a anybody) Nobody(ctx context.Context) (streamapi.Principal, error) {
+	return a.Basic(ctx, "", "")
+}
 
 // serveVault serves the vault's stream API on a free port, until the test ends.
 func serveVault(t *testing.T) string {
@@ -148,7 +151,7 @@ func serveVault(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(log.Close)
-	v := startVault(t, log, "127.0.0.1:0")
+	v := startVault(t, sparse{log}, "127.0.0.1:0")
 	t.Cleanup(func() { v.stop(t) })
 	return v.address
 }
@@ -159,7 +162,7 @@ type vault struct {
 	stop    func(t *testing.T)
 }
 
-func startVault(t *testing.T, log eventstore.Log, address string) *vault {
+func startVault(t *testing.T, log eventstore.Log, address string, more ...grpc.ServerOption) *vault {
 	t.Helper()
 	api, err := streamapi.New(streamapi.Options{Log: log, Authenticate: anybody{}, MaxAppend: eventstore.MaxAppend, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -170,12 +173,12 @@ func startVault(t *testing.T, log eventstore.Log, address string) *vault {
 		t.Fatal(err)
 	}
 	ctx, end := context.WithCancel(context.Background())
-	grpc := api.GRPC()
+	server := api.GRPC(append(more, grpc.ChainStreamInterceptor(strict))...)
 	ran, served := make(chan error, 1), make(chan error, 1)
 	go func() { ran <- api.Run(ctx) }()
-	go func() { served <- grpc.Serve(listener) }()
+	go func() { served <- server.Serve(listener) }()
 	return &vault{address: listener.Addr().String(), stop: func(t *testing.T) {
-		grpc.Stop()
+		server.Stop()
 		end()
 		if err := errors.Join(<-ran, <-served); err != nil {
 			t.Error(fmt.Errorf("the server: %w", err))

@@ -33,10 +33,13 @@ func (l *Log) Follow(ctx context.Context, after eventstore.Position, filter even
 			if errors.Is(err, errStopped) {
 				return
 			}
-			if errors.Is(err, errBadPosition) && f.from == 0 && f.through > 0 {
-				f.from = l.times.until(f.through) // a known place before; what is not behind through is passed over
-				f.rough = true
-				continue
+			if errors.Is(err, errBadPosition) {
+				if err = f.catchUp(ctx); err == nil {
+					continue
+				}
+				if errors.Is(err, errStopped) {
+					return
+				}
 			}
 			if f.progress && ctx.Err() == nil && errors.Is(err, eventstore.ErrUnavailable) {
 				continue // it went well for a while: time to wait for the server begins anew
@@ -56,8 +59,6 @@ type follower struct {
 	choice   choice
 	yield    func(batch, error) bool
 	through  eventstore.Position // everything up to here was handed over
-	from     eventstore.Position // where to subscribe, when rough
-	rough    bool                // through is not a position that the server knows
 	progress bool                // something came
 	live     bool                // the server said that what comes now is new
 	told     bool                // the caller knows that through is the end
@@ -73,13 +74,9 @@ const (
 
 // session subscribes, and hands over what comes until the subscription ends.
 func (f *follower) session(ctx context.Context, to *link) error {
-	at := f.through
-	if f.rough {
-		at = f.from
-	}
 	o := readRequest(false, 0)
 	o.CountOption = &streams.ReadReq_Options_Subscription{Subscription: &streams.ReadReq_Options_SubscriptionOptions{}}
-	o.StreamOption, o.FilterOption = place(at, false), f.choice.option()
+	o.StreamOption, o.FilterOption = place(f.through, false), f.choice.option()
 	in, err := f.log.ask(ctx, to, o)
 	if err != nil {
 		return err
@@ -107,6 +104,36 @@ func (f *follower) session(ctx context.Context, to *link) error {
 	})
 	f.live, f.told, f.progress = false, false, true
 	return f.run(ctx, box)
+}
+
+// catchUp reads up to the head instead of subscribing: from a position in the middle of a record, which the server never told
+// anybody, it does not subscribe.
+func (f *follower) catchUp(ctx context.Context) error {
+	head, err := f.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if head <= f.through {
+		return fmt.Errorf("%w: %d is behind the end", errBadPosition, f.through)
+	}
+	var b batch
+	for raw, err := range f.log.readAll(ctx, reading{after: f.through, before: head + 1, choice: f.choice}) {
+		if err != nil {
+			return err
+		}
+		b.Events, b.Through = append(b.Events, raw), raw.Position
+		if len(b.Events) == mailboxMessages {
+			if f.through = b.Through; !f.yield(b, nil) {
+				return errStopped
+			}
+			b.Events = nil
+		}
+	}
+	f.through, b.Through = head, head
+	if !f.yield(b, nil) {
+		return errStopped
+	}
+	return nil
 }
 
 // ended makes an error of a subscription that the server ends without one, as it does when it stops.
@@ -173,7 +200,6 @@ func (f *follower) hand(messages []*streams.ReadResp, err error) (settle bool, _
 	if b.Through > f.through || (b.Live && !f.told) {
 		f.progress = true
 		f.through, f.told = b.Through, b.Live
-		f.rough = f.rough && len(b.Events) == 0
 		if !f.yield(b, nil) {
 			return false, errStopped
 		}
@@ -231,7 +257,7 @@ func (f *follower) settle(ctx context.Context) error {
 	}
 	f.progress = true
 	if head > f.through {
-		f.through, f.rough = head, false
+		f.through = head
 	}
 	f.told = true
 	if !f.yield(batch{Through: f.through, Live: true}, nil) {

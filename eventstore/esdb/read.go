@@ -221,7 +221,7 @@ func (l *Log) readAll(ctx context.Context, r reading) iter.Seq2[eventstore.Raw, 
 		})
 		if again && !stopped {
 			// A position in the middle of a record, which nobody was ever told: what is next to it is found from one that is known.
-			l.readFrom(ctx, r, l.near(r), yield)
+			l.readFrom(ctx, r, l.near(ctx, r), yield)
 		}
 	}
 }
@@ -238,12 +238,36 @@ func (r reading) begin() eventstore.Position {
 	}
 }
 
-// near is a position that the server knows, from which a read meets everything that was asked for.
-func (l *Log) near(r reading) eventstore.Position {
+// near is a position that the server knows, from which a read meets everything that was asked for; 0 is where every read does.
+// What is asked for is often an event right at the border.
+func (l *Log) near(ctx context.Context, r reading) eventstore.Position {
 	if r.backward {
+		if at, next := l.at(ctx, r.before-1); at {
+			return next
+		}
 		return l.times.from(r.before)
 	}
+	if at, _ := l.at(ctx, r.after+1); at {
+		return r.after + 1
+	}
 	return l.times.until(r.after)
+}
+
+// at reports whether there is an event at a position, and which position is next; 0: none.
+func (l *Log) at(ctx context.Context, p eventstore.Position) (there bool, next eventstore.Position) {
+	err := l.retrying(ctx, func(ctx context.Context, to *link) error {
+		o := readRequest(false, 2)
+		o.StreamOption = place(p, false)
+		return l.events(ctx, to, o, func(raw eventstore.Raw) bool {
+			if there {
+				next = raw.Position
+				return false
+			}
+			there = raw.Position == p
+			return there
+		})
+	})
+	return err == nil && there, next // of a fault the read that follows will hear again
 }
 
 // readFrom reads from a position on; again: the server has no such position, and nothing was read.
