@@ -20,7 +20,6 @@ import (
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/eventstore"
-	"github.com/mediavault-io/mediavault/eventstore/postgres"
 	"github.com/mediavault-io/mediavault/internal/config"
 	"github.com/mediavault-io/mediavault/migrations"
 	"github.com/mediavault-io/mediavault/projections"
@@ -33,7 +32,7 @@ type history struct {
 	log   *slog.Logger
 	pool  *pgxpool.Pool
 	keys  *keys.Ring
-	raw   *postgres.Log
+	raw   eventLog
 	store *eventstore.Store
 }
 
@@ -59,7 +58,7 @@ func openHistory(ctx context.Context, cfg config.Config, log *slog.Logger, migra
 		h.keys, err = keys.Open(ctx, pool, masters)
 	}
 	if err == nil {
-		h.raw, err = postgres.Open(ctx, pool)
+		h.raw, err = openLog(ctx, cfg, pool, log)
 	}
 	var codec *eventstore.Codec
 	if err == nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/mediavault-io/mediavault/eventstore/postgres"
 	"github.com/mediavault-io/mediavault/projections"
 )
 
@@ -16,7 +15,7 @@ type metrics struct {
 	age       *prometheus.HistogramVec
 }
 
-func newMetrics(into prometheus.Registerer, log *postgres.Log) *metrics {
+func newMetrics(into prometheus.Registerer, log eventLog) *metrics {
 	m := &metrics{
 		projected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mediavault_projection_events_total", Help: "Events that a read model took in.",
@@ -39,10 +38,13 @@ func newMetrics(into prometheus.Registerer, log *postgres.Log) *metrics {
 	into.MustRegister(m.projected, m.parked, m.position, m.batch, m.age,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "mediavault_events_appended_total", Help: "Events that this process appended.",
-		}, func() float64 { return float64(log.Stats().Events) }),
+		}, func() float64 { return float64(log.counts().events) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "mediavault_append_batches_total", Help: "Transactions in which they were committed.",
-		}, func() float64 { return float64(log.Stats().Batches) }))
+		}, func() float64 { return float64(log.counts().batches) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "mediavault_append_retries_total", Help: "How often the event store was asked again, after a lost connection.",
+		}, func() float64 { return float64(log.counts().retries) }))
 	return m
 }
 

@@ -45,6 +45,9 @@ func openStream(ctx context.Context, a *app) (_ *streamPart, err error) {
 	if len(cfg.Addrs) == 0 {
 		return nil, nil //nolint:nilnil // there is nothing to serve
 	}
+	if !onPostgres(a.cfg) {
+		return nil, errors.New("MEDIAVAULT_STREAM_ADDR: the stream part serves a vault on Postgres; on an EventStoreDB programs read from that itself")
+	}
 	certificate, err := streamCertificate(cfg)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,10 @@ type Config struct {
 
 	DatabaseURL   string // postgres://...
 	DatabaseConns int    // connections at most, per process
-	EventStore    string // postgres, or later esdb://...
+	EventStore    string // postgres, esdb://... or esdb+discover://...
+
+	EventStoreUser     string // for an EventStoreDB; "" means the one in its address, or none
+	EventStorePassword string
 
 	S3 S3
 

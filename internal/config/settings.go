@@ -42,8 +42,12 @@ func settings() []setting {
 			secret: true, mask: maskURL, set: func(c *Config, s string) error { return into(&c.DatabaseURL, s, postgresURL) }},
 		{name: "MEDIAVAULT_DATABASE_CONNS", otherwise: "20", accepts: "a whole number from 4 to 1000", about: "connections to Postgres at most, per process",
 			set: func(c *Config, s string) error { return into(&c.DatabaseConns, s, whole(4, 1000)) }},
-		{name: "MEDIAVAULT_EVENTSTORE", otherwise: "postgres", accepts: "postgres", about: "which store holds the events",
-			set: func(c *Config, s string) error { return into(&c.EventStore, s, oneOf("postgres")) }},
+		{name: "MEDIAVAULT_EVENTSTORE", otherwise: "postgres", accepts: "postgres, esdb://host:port or esdb+discover://host:port", about: "which store holds the events",
+			secret: true, mask: maskURL, set: func(c *Config, s string) error { return into(&c.EventStore, s, eventStore) }},
+		{name: "MEDIAVAULT_EVENTSTORE_USER", accepts: "a name", about: "the vault's user on an EventStoreDB",
+			set: func(c *Config, s string) error { return into(&c.EventStoreUser, s, anything) }},
+		{name: "MEDIAVAULT_EVENTSTORE_PASSWORD", accepts: "a password", about: "and its password", secret: true,
+			set: func(c *Config, s string) error { return into(&c.EventStorePassword, s, anything) }},
 
 		{name: "MEDIAVAULT_S3_ENDPOINT", accepts: "host or host:port, without https://", about: "the S3 server of the bytes",
 			set: func(c *Config, s string) error { return into(&c.S3.Endpoint, s, host) }},
@@ -141,6 +145,16 @@ func oneOf(words ...string) func(string) (string, error) {
 		}
 		return "", errors.New("not one of these")
 	}
+}
+
+// eventStore reads which store holds the events. What an address says is read by who connects to it.
+func eventStore(s string) (string, error) {
+	for _, scheme := range []string{"esdb://", "esdb+discover://"} {
+		if rest, ok := strings.CutPrefix(s, scheme); ok && rest != "" {
+			return s, nil
+		}
+	}
+	return oneOf("postgres")(s)
 }
 
 func level(s string) (slog.Level, error) {
