@@ -28,13 +28,15 @@ type Description struct {
 	Title       *string   // cannot be cleared
 	Description *string   // at most Policy.MaxDescription bytes
 	Tags        *[]string // at most Policy.MaxTags
+	// KeepMetadata says whether others get the place and names that the bytes carry; only the owner may say it.
+	KeepMetadata *bool
 	// Share is the one that lets the actor edit, when he is not the owner; empty: found by the index.
 	Share domain.ShareID
 }
 
 // Describe changes what is said about an item.
 func (m *Media) Describe(ctx context.Context, env Envelope, id domain.MediaID, d Description) (Receipt, error) {
-	cmd := media.Describe{By: env.Actor, Policy: m.vault.Policy}
+	cmd := media.Describe{By: env.Actor, KeepMetadata: d.KeepMetadata, Policy: m.vault.Policy}
 	personal := func(text string) domain.Personal { return domain.NewPersonal(env.Actor.ID, text) }
 	if d.Title != nil {
 		p := personal(*d.Title)
@@ -86,16 +88,6 @@ func (m *Media) Purge(ctx context.Context, env Envelope, id domain.MediaID) (Rec
 	})
 }
 
-// DestroyObjects destroys the bytes that media.Purged lists. Doing it again does no harm.
-func (m *Media) DestroyObjects(ctx context.Context, objects []domain.ObjectKey) error {
-	for _, key := range objects {
-		if err := m.blobs.Delete(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // change decides about an item that is there, with the actor's right to it.
 func (m *Media) change(ctx context.Context, env Envelope, name string, id domain.MediaID, asked any, through domain.ShareID,
 	decision func(media.State, media.Right) ([]media.Event, error),
@@ -117,12 +109,21 @@ type Screening struct {
 	Verdict media.Verdict
 	Score   int // 0 (worst) to 100
 	Stages  []media.Stage
+	// MinScore is the threshold that was used; 0: none.
+	MinScore int
+	// Inspected and Derived are recorded with the result; nil: nothing.
+	Inspected *media.Inspected
+	Derived   *media.Derived
 }
 
 // RecordScreening records a result, for the reactor that screens; the envelope's actor is domain.System().
 func (m *Media) RecordScreening(ctx context.Context, env Envelope, id domain.MediaID, s Screening) (Receipt, error) {
-	got, err := decide(ctx, m.vault, env, operation{name: "media.screen", thing: string(id), asked: s}, mediaStream(id), media.Evolve,
-		media.Screen{By: env.Actor, Version: s.Version, Verdict: s.Verdict, Score: s.Score, Stages: s.Stages}.Decide)
+	// What was asked is which version: a second look takes another time, and must not look like another question.
+	got, err := decide(ctx, m.vault, env, operation{name: "media.screen", thing: string(id), asked: s.Version}, mediaStream(id), media.Evolve,
+		media.Screen{
+			By: env.Actor, Version: s.Version, Verdict: s.Verdict, Score: s.Score, Stages: s.Stages, MinScore: s.MinScore,
+			Inspected: s.Inspected, Derived: s.Derived,
+		}.Decide)
 	return got.Receipt, err
 }
 

@@ -157,13 +157,18 @@ func (m *Media) CompleteUpload(ctx context.Context, env Envelope, id domain.Medi
 		return m.lateOr(ctx, id, err)
 	}
 	cmd.File = stored
+	kept, err := m.keep(ctx, env, id, s.Owner, stored, cmd.Decide)
+	if err != nil {
+		return UploadReceipt{}, err
+	}
+	cmd.File = kept.File
 	got, err := decide(ctx, m.vault, env, op, mediaStream(id), media.Evolve, cmd.Decide)
 	if errors.Is(err, media.ErrExists) {
 		// Completed by two at once: the other one's copy is the item's.
-		m.discard(ctx, stored.Object)
+		m.letGo(ctx, env, id, s.Owner, kept)
 		return m.completed(ctx, id)
 	}
-	receipt, err := m.settle(ctx, env, op, id, file, stored, got, err)
+	receipt, err := m.settle(ctx, env, op, id, file, kept, got, err)
 	if _, no := domain.AsRefusal(err); err == nil || no {
 		m.forget(ctx, s.Request)
 	}

@@ -68,28 +68,40 @@ func (m *Media) Upload(ctx context.Context, env Envelope, f File, body io.Reader
 	personal := func(text string) domain.Personal { return domain.NewPersonal(env.Actor.ID, text) }
 	cmd.Title, cmd.Description, cmd.Tags = personal(f.Title), personal(f.Description), tagsOf(env.Actor.ID, f.Tags)
 	cmd.File, cmd.Expected = stored, media.Expected{Size: f.Size, SHA256: f.SHA256}
+	kept, err := m.keep(ctx, env, id, env.Actor.ID, stored, cmd.Decide)
+	if err != nil {
+		return UploadReceipt{}, err
+	}
+	cmd.File = kept.File
 	got, err := decide(ctx, m.vault, env, op, mediaStream(id), media.Evolve, cmd.Decide)
-	return m.settle(ctx, env, op, id, f, stored, got, err)
+	return m.settle(ctx, env, op, id, f, kept, got, err)
 }
 
 // decided is what became of a command about an item.
 type decided = outcome[media.State, media.Event]
 
-// settle ends an upload whose bytes are stored: bytes that did not become the item's are deleted.
-func (m *Media) settle(ctx context.Context, env Envelope, op operation, id domain.MediaID, f File, stored media.File,
+// settle ends an upload whose bytes are stored: bytes that did not become the item's are let go.
+func (m *Media) settle(ctx context.Context, env Envelope, op operation, id domain.MediaID, f File, stored placed,
 	got decided, err error,
 ) (UploadReceipt, error) {
+	owner := env.Actor.ID
 	if err != nil {
 		if _, no := domain.AsRefusal(err); !no {
 			// Whether the event is there is not known. Bytes without an event are litter, an event without bytes a loss.
 			return UploadReceipt{}, err
 		}
-		m.discard(ctx, stored.Object)
-		return UploadReceipt{}, m.refuse(ctx, env, op, id, f, stored, err)
+		m.letGo(ctx, env, id, owner, stored)
+		return UploadReceipt{}, m.refuse(ctx, env, op, id, f, stored.File, err)
 	}
+	return m.settled(ctx, env, id, owner, stored, got)
+}
+
+// settled answers the receipt of an upload or a new version. Bytes that somebody else's request, or an earlier one, made
+// unnecessary are let go.
+func (m *Media) settled(ctx context.Context, env Envelope, id domain.MediaID, owner domain.UserID, stored placed, got decided) (UploadReceipt, error) {
 	receipt, err := uploadReceipt(got)
-	if err != nil || receipt.object != stored.Object {
-		m.discard(ctx, stored.Object)
+	if err != nil || got.Silent || receipt.object != stored.Object {
+		m.letGo(ctx, env, id, owner, stored)
 	}
 	if err == nil && receipt.SHA256 != stored.SHA256 {
 		return UploadReceipt{}, ErrKeyReused

@@ -33,7 +33,14 @@ func (m *Media) AddVersion(ctx context.Context, env Envelope, id domain.MediaID,
 	if err != nil {
 		return UploadReceipt{}, err
 	}
-	cmd := media.AddVersion{By: env.Actor, File: stored, Expected: media.Expected{Size: f.Size, SHA256: f.SHA256}, Policy: m.vault.Policy}
+	cmd := media.AddVersion{
+		By: env.Actor, Right: right, File: stored, Expected: media.Expected{Size: f.Size, SHA256: f.SHA256}, Policy: m.vault.Policy,
+	}
+	kept, err := m.keep(ctx, env, id, before.state.Owner, stored, cmd.Decide)
+	if err != nil {
+		return UploadReceipt{}, err
+	}
+	cmd.File = kept.File
 	got, err := decide(ctx, m.vault, env, op, mediaStream(id), media.Evolve, func(s media.State) ([]media.Event, error) {
 		if cmd.Right, err = m.vault.right(ctx, env.Actor, s, f.Share); err != nil {
 			return nil, err
@@ -42,16 +49,9 @@ func (m *Media) AddVersion(ctx context.Context, env Envelope, id domain.MediaID,
 	})
 	if err != nil {
 		if _, no := domain.AsRefusal(err); no {
-			m.discard(ctx, stored.Object)
+			m.letGo(ctx, env, id, before.state.Owner, kept)
 		}
 		return UploadReceipt{}, err
 	}
-	receipt, err := uploadReceipt(got)
-	if err != nil || receipt.object != stored.Object {
-		m.discard(ctx, stored.Object)
-	}
-	if err == nil && receipt.SHA256 != stored.SHA256 {
-		return UploadReceipt{}, ErrKeyReused
-	}
-	return receipt, err
+	return m.settled(ctx, env, id, before.state.Owner, kept, got)
 }

@@ -2,7 +2,6 @@ package reactors
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
@@ -29,7 +28,7 @@ func (e Enforcement) React(ctx context.Context, rec eventstore.Recorded) error {
 	return e.Media.Follow(ctx, because(e, rec), domain.CaseID(rec.Stream.ID()), rec.Event)
 }
 
-// Destruction destroys the bytes of what was purged.
+// Destruction destroys the bytes of what was purged, once no case needs them as evidence.
 type Destruction struct {
 	Media *commands.Media
 }
@@ -37,14 +36,20 @@ type Destruction struct {
 // Name implements Reactor.
 func (Destruction) Name() string { return "destruction" }
 
-// Types implements Reactor.
-func (Destruction) Types() []string { return []string{media.Purged{}.EventType()} }
+// Types implements Reactor. A purge is refused while a case is open; of a case that was opened in the same moment the closing
+// lets the bytes go.
+func (Destruction) Types() []string {
+	return []string{media.Purged{}.EventType(), moderation.Closed{}.EventType()}
+}
 
 // React implements Reactor. Destroying again does no harm.
 func (d Destruction) React(ctx context.Context, rec eventstore.Recorded) error {
-	purged, ok := rec.Event.(media.Purged)
-	if !ok {
-		return fmt.Errorf("destruction got a %s", rec.Type)
+	id := domain.MediaID(rec.Stream.ID())
+	if rec.Stream.Category() == moderation.Category {
+		var err error
+		if id, err = d.Media.OfCase(ctx, domain.CaseID(rec.Stream.ID())); err != nil {
+			return err
+		}
 	}
-	return d.Media.DestroyObjects(ctx, purged.Objects)
+	return d.Media.DestroyObjects(ctx, because(d, rec), id)
 }

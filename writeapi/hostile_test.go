@@ -62,7 +62,7 @@ func TestHostileFileNames(t *testing.T) {
 				uploaded++
 			}
 		}
-		if n := v.objects(); n != objects+uploaded {
+		if n := v.objects(); n != objects+min(1, uploaded) { // one content of one owner
 			t.Errorf("%q: %d items, %d objects more", name, uploaded, n-objects)
 		}
 	}

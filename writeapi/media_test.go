@@ -55,8 +55,8 @@ func TestAnUploadBecomesAnItem(t *testing.T) {
 			born = append(born, e)
 		}
 	}
-	if len(born) != 2 || v.objects() != 2 {
-		t.Fatalf("%d items, %d objects", len(born), v.objects())
+	if len(born) != 2 || v.objects() != 1 {
+		t.Fatalf("%d items, %d objects of one content", len(born), v.objects())
 	}
 	for _, e := range born {
 		if e.File.Way == media.WayForm && (e.Title.Text() != "Harbour" || e.File.Name.Text() != "Harbour at dawn.png") {

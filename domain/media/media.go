@@ -220,13 +220,11 @@ func (v Version) delivery() error {
 	}
 }
 
-// Evidence is Delivery for a moderator with a case about the item: what is held, deleted or under review can be looked at,
-// what was not screened yet or is destroyed cannot.
+// Evidence is Delivery for a moderator with an open case about the item: what is held, deleted or under review can be looked at,
+// and what was purged while the case was opened, for its bytes stay until the case is closed. What was not screened yet cannot.
 func (s State) Evidence(n int) error {
 	switch s.Phase {
-	case Live, Erasable:
-	case Gone:
-		return ErrPurged
+	case Live, Erasable, Gone:
 	default:
 		return ErrNotFound
 	}
