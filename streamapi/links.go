@@ -49,7 +49,6 @@ func linkTo(raw eventstore.Raw, in eventstore.Stream) shown {
 	data := make([]byte, 0, 22+len(raw.Stream))
 	data = strconv.AppendInt(data, int64(raw.Revision), 10)
 	l.raw.Data = append(append(data, '@'), raw.Stream...)
-	l.custom = append(append([]byte(`{"$causedBy":"`), raw.ID.String()...), `"}`...)
 	return l
 }
 

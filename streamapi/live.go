@@ -97,6 +97,9 @@ func (l *live) publish(b eventstore.Batch[eventstore.Raw], after eventstore.Posi
 		return
 	}
 	if len(b.Events) > 0 {
+		if size < compacted {
+			b.Events = compact(b.Events, size)
+		}
 		l.batches = append(l.batches, liveBatch{events: b.Events, through: b.Through, size: size})
 		l.size += size
 	}
@@ -109,6 +112,24 @@ func (l *live) publish(b eventstore.Batch[eventstore.Raw], after eventstore.Posi
 	}
 	close(l.more)
 	l.more = make(chan struct{})
+}
+
+// compacted is the size, bytes, below which a batch is copied: what a log answers may keep far more memory than it fills.
+const compacted = 128 << 10
+
+func compact(events []eventstore.Raw, size int) []eventstore.Raw {
+	kept := make([]eventstore.Raw, len(events))
+	block := make([]byte, 0, size)
+	keep := func(b []byte) []byte {
+		from := len(block)
+		block = append(block, b...)
+		return block[from:len(block):len(block)]
+	}
+	for i, raw := range events {
+		raw.Data, raw.Metadata = keep(raw.Data), keep(raw.Metadata)
+		kept[i] = raw
+	}
+	return kept
 }
 
 // now is where the live events stand. It waits until they are followed.
