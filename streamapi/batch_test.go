@@ -28,7 +28,9 @@ func (s *served) raw(t testing.TB) streams.StreamsClient {
 	return streams.NewStreamsClient(conn)
 }
 
-func textID(id uuid.UUID) *shared.UUID { return &shared.UUID{Value: &shared.UUID_String_{String_: id.String()}} }
+func textID(id uuid.UUID) *shared.UUID {
+	return &shared.UUID{Value: &shared.UUID_String_{String_: id.String()}}
+}
 
 func identifier(stream string) *shared.StreamIdentifier {
 	return &shared.StreamIdentifier{StreamName: []byte(stream)}

@@ -18,11 +18,11 @@ import (
 	"github.com/mediavault-io/mediavault/internal/bench"
 )
 
-var benchNames = []string{"store", "projections", "reactors", "api", "upload"}
+var benchNames = []string{"store", "projections", "reactors", "stream", "api", "upload"}
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "bench [store] [projections] [reactors] [api] [upload]",
+		Use:   "bench [store] [projections] [reactors] [stream] [api] [upload]",
 		Short: "Measure, beside a peer or the limit of this machine",
 		Long: `Measure the parts that are named, or all, each on a private durable Postgres and S3 of its own in a temporary folder, beside a
 peer or the limit of this machine in the same run. The figures of docs/benchmarks.md come from here.`,
@@ -37,7 +37,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 		}
 		for _, n := range names {
 			if !slices.Contains(benchNames, n) {
-				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, api and upload", n)
+				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, stream, api and upload", n)
 			}
 		}
 		stop, err := profile(*cpu)
@@ -86,6 +86,8 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 	switch name {
 	case "store":
 		return bench.Store(ctx, s.cfg.DatabaseURL, out, bench.Options{Events: events})
+	case "stream":
+		return bench.Stream(ctx, s.cfg.DatabaseURL, out, bench.StreamOptions{Options: bench.Options{Events: events}})
 	case "reactors":
 		return bench.Reactors(ctx, s.cfg.DatabaseURL, out, bench.ReactorOptions{Events: events})
 	case "projections":
