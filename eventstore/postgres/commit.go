@@ -26,6 +26,9 @@ type committer struct {
 	next *request    // taken from the queue, but too large for the batch before
 	copy *copyBuffer // nil: none yet, or one that was given up
 
+	revisions map[eventstore.Stream]eventstore.Revision // of streams that were written lately, as long as the head is at
+	at        eventstore.Position                       // this: then nobody else has written since
+
 	expected int           // appends that the next batch will have if those answered come again
 	linger   time.Duration // how long to wait for them
 }
@@ -171,7 +174,9 @@ func (c *committer) attempt(ctx context.Context, batch []*request) error {
 		return err
 	}
 	p := newPlacing(batch)
-	if err := c.lookUp(ctx, p); err != nil {
+	err := c.lookUp(ctx, p)
+	c.at = 0 // until it is known how this ends
+	if err != nil {
 		return c.rolledBack(ctx, err)
 	}
 	for p.place(c.log.now()); len(p.unsure) > 0; p.place(c.log.now()) {
@@ -191,8 +196,23 @@ func (c *committer) attempt(ctx context.Context, batch []*request) error {
 		}
 		return c.rolledBack(ctx, err)
 	}
+	c.remember(p)
 	c.answer(p)
 	return nil
+}
+
+// keptRevisions is of how many streams the revision is remembered.
+const keptRevisions = 16_384
+
+// remember keeps what is known of the streams after a batch.
+func (c *committer) remember(p *placing) {
+	if c.revisions == nil || len(c.revisions) > keptRevisions {
+		c.revisions = make(map[eventstore.Stream]eventstore.Revision, keptRevisions)
+	}
+	for i, name := range p.names {
+		c.revisions[eventstore.Stream(name)] = p.streams[i].now
+	}
+	c.at = p.head
 }
 
 func (c *committer) answer(p *placing) {
@@ -231,24 +251,48 @@ const (
 )
 
 // lookUp begins the transaction, takes the head row (waiting for another process that has it), and then, seeing all that
-// was committed before, reads the streams' revisions and the ids that must be checked.
+// was committed before, reads the revisions of the streams and the ids that must be checked. Revisions that are remembered
+// are not read, unless the head tells that somebody else has written.
 func (c *committer) lookUp(ctx context.Context, p *placing) error {
+	names, states := p.names, p.streams
+	if c.at > 0 {
+		names, states = nil, nil
+		for i, name := range p.names {
+			if revision, ok := c.revisions[eventstore.Stream(name)]; ok {
+				p.streams[i].revision = revision
+			} else {
+				names, states = append(names, name), append(states, p.streams[i])
+			}
+		}
+	}
 	b := &pgx.Batch{}
 	b.Queue("begin")
 	b.Queue(takeHeadSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&p.base, &p.baseAt) })
-	b.Queue(revisionsSQL, p.names).Query(func(rows pgx.Rows) error {
-		i := 0
-		for ; rows.Next(); i++ {
-			if err := rows.Scan(&p.streams[i].revision); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
+	if len(names) > 0 {
+		b.Queue(revisionsSQL, names).Query(func(rows pgx.Rows) error { return scanRevisions(rows, states) })
+	}
 	if streams, ids := p.toCheck(); len(ids) > 0 {
 		b.Queue(idsSQL, streams, ids).Query(p.found)
 	}
-	return c.conn.SendBatch(ctx, b).Close()
+	if err := c.conn.SendBatch(ctx, b).Close(); err != nil || c.at == 0 || p.base == c.at {
+		return err
+	}
+	clear(c.revisions)
+	rows, err := c.conn.Query(ctx, revisionsSQL, p.names)
+	if err != nil {
+		return err
+	}
+	return scanRevisions(rows, p.streams)
+}
+
+func scanRevisions(rows pgx.Rows, into []*streamState) error {
+	defer rows.Close()
+	for i := 0; rows.Next(); i++ {
+		if err := rows.Scan(&into[i].revision); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 func (c *committer) lookUpIDs(ctx context.Context, p *placing) error {
