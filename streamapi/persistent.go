@@ -2,9 +2,9 @@ package streamapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -42,6 +42,7 @@ type persistents struct {
 	lasts  time.Duration // of the lead, when it is not renewed
 
 	receivers sync.WaitGroup // of consumers' calls; run waits for them
+	working   atomic.Int64   // groups that have begun, and share what may be held
 
 	changing sync.Mutex // held while subscriptions are made, changed, removed or restarted, one after the other
 
@@ -108,7 +109,10 @@ func (p *persistents) Create(ctx context.Context, r *persistent.CreateReq) (*per
 		if err := p.begin(ctx, d); err != nil {
 			return err
 		}
-		return p.put(ctx, fence, d, -1)
+		if err := p.put(ctx, fence, d); err != nil {
+			return err
+		}
+		return p.serve(fence, d, -1)
 	})
 }
 
@@ -137,8 +141,11 @@ func (p *persistents) Update(ctx context.Context, r *persistent.UpdateReq) (*per
 		if err := p.begin(ctx, d); err != nil {
 			return err
 		}
+		if err := p.put(ctx, fence, d); err != nil {
+			return err
+		}
 		found.stop(subscriptionDropped(d.key()))
-		return p.put(ctx, fence, d, found.checkpointed())
+		return p.serve(fence, d, found.checkpointed())
 	})
 }
 
@@ -157,8 +164,11 @@ func (p *persistents) Delete(ctx context.Context, r *persistent.DeleteReq) (*per
 			return err
 		}
 		removed, err := p.store.Remove(ctx, fence, key.source, key.name)
-		if err != nil || !removed {
-			return errors.Join(err, p.unled(removed))
+		if err != nil {
+			return err
+		}
+		if !removed {
+			return p.unled(false)
 		}
 		p.mu.Lock()
 		delete(p.groups, key)
@@ -230,16 +240,21 @@ func (p *persistents) change(ctx context.Context, key groupKey, do func(fence in
 	return do(fence, found)
 }
 
-// put makes a subscription, or its next shape, and lets consumers come. done: how far it got; -1: nowhere yet.
-func (p *persistents) put(ctx context.Context, fence int64, d *definition, done int64) error {
+// put writes what a subscription is.
+func (p *persistents) put(ctx context.Context, fence int64, d *definition) error {
 	data, err := d.encode()
 	if err != nil {
 		return err
 	}
 	led, err := p.store.Put(ctx, fence, d.Source, d.Name, d.Incarnation, data)
-	if err != nil || !led {
-		return errors.Join(err, p.unled(led))
+	if err != nil {
+		return err
 	}
+	return p.unled(led)
+}
+
+// serve lets consumers come to a subscription. done: how far it got; -1: nowhere yet.
+func (p *persistents) serve(fence int64, d *definition, done int64) error {
 	g, err := newGroup(p, fence, *d, done)
 	if err != nil {
 		return err
@@ -249,7 +264,7 @@ func (p *persistents) put(ctx context.Context, fence int64, d *definition, done 
 	if p.groups == nil || p.lead.fence != fence {
 		return p.unled(false)
 	}
-	p.groups[d.key()] = g
+	p.groups[g.key] = g
 	return nil
 }
 

@@ -82,6 +82,7 @@ func (g *group) begin() {
 		return
 	}
 	g.begun = true
+	g.owner.working.Add(1)
 	g.work.Go(g.readSource)
 	g.work.Go(g.replayParked)
 	g.work.Go(g.doChores)
@@ -90,6 +91,7 @@ func (g *group) begin() {
 // settle gives out what can be, and wakes whoever has something to do. mu is held.
 func (g *group) settle() {
 	g.queue.push(time.Now())
+	g.queue.most = int(max(leastHeld, min(mostHeld, allHeld/max(1, g.owner.working.Load()))))
 	signal(g.room)
 	if len(g.queue.replays) > 0 || g.parked.next < g.parked.until {
 		signal(g.replays)
@@ -116,6 +118,12 @@ func (g *group) ending(why error) {
 func (g *group) stop(why error) {
 	g.ending(why)
 	g.work.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.begun {
+		g.begun = false
+		g.owner.working.Add(-1)
+	}
 }
 
 // checkpointed answers how far it is written that the group got.

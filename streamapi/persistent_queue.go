@@ -17,6 +17,8 @@ const (
 	mostBuffered = 10_000   // events read ahead
 	mostSlots    = 4096     // events that one consumer holds
 	mostHeld     = 32 << 20 // bytes of events that are held; then nothing more is read
+	leastHeld    = 1 << 20  // of these each may hold so much, however many there are
+	allHeld      = 1 << 30  // bytes of events that all are to hold together
 	messageBytes = 512      // bytes that an event costs beside its own
 )
 
@@ -70,6 +72,7 @@ type queue struct {
 	known   int64 // the last event's place; -1: none yet
 	numbers int64 // messages read from the source
 	bytes   int
+	most    int   // bytes that may be held
 	total   int64 // messages that were sent, again included
 	filling bool  // room has hysteresis: once full, a read batch must fit before more is read
 	live    bool  // the source has been read to its end
@@ -78,7 +81,7 @@ type queue struct {
 func newQueue(settings groupSetting, after int64) *queue {
 	return &queue{
 		settings: settings, strategy: newStrategy(settings.Strategy), byID: map[uuid.UUID][]*pending{}, busy: map[string]int{},
-		read: after, known: -1, filling: true,
+		read: after, known: -1, filling: true, most: mostHeld,
 	}
 }
 
@@ -93,13 +96,13 @@ func (q *queue) room() bool {
 	if !q.filling {
 		ahead = min(int(q.settings.ReadBatch), most)
 	}
-	q.filling = len(q.fresh)+ahead <= most && q.bytes < mostHeld
+	q.filling = len(q.fresh)+ahead <= most && q.bytes < q.most
 	return q.filling
 }
 
 // roomToReplay reports whether one more may be read from the parked stream.
 func (q *queue) roomToReplay() bool {
-	return len(q.replays) < max(1, min(int(q.settings.HistoryBuffer), mostBuffered)) && q.bytes < mostHeld
+	return len(q.replays) < max(1, min(int(q.settings.HistoryBuffer), mostBuffered)) && q.bytes < q.most
 }
 
 // add takes a message from the source, or from the parked stream. push gives it to consumers.
@@ -279,8 +282,26 @@ func (q *queue) expire(now time.Time) {
 		if now.Sub(m.since) < q.settings.timeout() {
 			return
 		}
-		q.fail(m)
+		if m.taken {
+			q.fail(m)
+			continue
+		}
+		q.unsend(m) // its consumer is too slow to be sent it: that is not the event's fault
+		q.again(m)
 	}
+}
+
+// take is when a message goes out to its consumer: the consumer's time begins.
+func (q *queue) take(c *consumer, now time.Time) *pending {
+	if len(c.queue) == 0 {
+		return nil
+	}
+	m := c.queue[0]
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	m.taken, m.since = true, now
+	q.sent.MoveToBack(m.element)
+	return m
 }
 
 // join lets a consumer take part; false: there are as many as there may be.

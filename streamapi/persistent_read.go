@@ -189,13 +189,10 @@ type delivery struct {
 func (g *group) next(c *consumer) (delivery, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(c.queue) == 0 {
+	m := g.queue.take(c, time.Now())
+	if m == nil {
 		return delivery{}, false
 	}
-	m := c.queue[0]
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
-	m.taken = true
 	return delivery{pending: m, retries: m.retries}, true
 }
 
