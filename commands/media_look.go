@@ -13,6 +13,12 @@ type Look struct {
 	Size int64  // bytes
 }
 
+// Sniff answers the MIME type that first bytes look like, by the same rules as for an upload.
+func (m *Media) Sniff(head []byte) string { return sniff(head) }
+
+// SniffSize is how many first bytes Sniff looks at.
+const SniffSize = sniffed
+
 // Look looks at stored bytes again, for the reactor that screens. blobs.ErrNotFound when they are gone.
 func (m *Media) Look(ctx context.Context, key domain.ObjectKey) (Look, error) {
 	blob, err := m.blobs.Get(ctx, key)

@@ -110,7 +110,11 @@ func (r *renderer) event(rec eventstore.Recorded, s sight) (HistoryEvent, error)
 		e.Data, e.Undecodable = json.RawMessage("null"), true
 		return e, nil
 	}
-	if e.Data, err = r.render(reflect.ValueOf(rec.Event), s, s.data, hide); err != nil {
+	open := s.data
+	if rec.Type == "media.inspected" && !s.staff {
+		open = false // where the owner was, and who he is: others get the bytes without it
+	}
+	if e.Data, err = r.render(reflect.ValueOf(rec.Event), s, open, hide); err != nil {
 		return HistoryEvent{}, fmt.Errorf("render event %d: %w", rec.Position, err)
 	}
 	return e, nil

@@ -47,6 +47,15 @@ func summarizeMedia(e media.Event, s sight) string {
 		return fmt.Sprintf("went back from version %d to version %d", e.From, e.Version)
 	case media.Described:
 		return fmt.Sprintf("described it%s, with %s", named(e.Title, s), counted(len(e.Tags), "tag"))
+	case media.Inspected:
+		return fmt.Sprintf("inspected version %d", e.Version)
+	case media.Derived:
+		return fmt.Sprintf("made %s of version %d", counted(len(e.Derivatives), "derivative"), e.Version)
+	case media.MetadataChosen:
+		if e.Keep {
+			return "chose to let others have the place and names that its bytes carry"
+		}
+		return "chose to keep the place and names that its bytes carry from others"
 	case media.Screened:
 		return fmt.Sprintf("screened version %d: %s, security score %d", e.Version, e.Verdict, e.Score)
 	case media.Restricted:

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,10 @@ type FileVersion struct {
 	Verdict  media.Verdict    `json:"verdict,omitempty"` // "": not screened yet
 	Score    int              `json:"score"`             // security score, 0 (worst) to 100; NoScore: not screened yet
 	Cleared  bool             `json:"cleared,omitempty"` // a moderator let it pass after a verdict of review
+	// Seen is what the bytes say about themselves; nil: nothing, or nobody looked.
+	Seen        *Seen              `json:"seen,omitempty"`
+	Derivatives []media.Derivative `json:"derivatives,omitempty"`
+	Blurhash    string             `json:"blurhash,omitempty"`
 }
 
 // FileVersions are all versions of an item, in their order.
@@ -92,9 +97,27 @@ func (vs FileVersions) appendJSON(buf []byte) ([]byte, error) {
 		if v.Cleared {
 			buf = append(buf, `,"cleared":true`...)
 		}
+		var err error
+		if v.Seen != nil {
+			buf, err = appendAny(append(buf, `,"seen":`...), v.Seen)
+		}
+		if err == nil && len(v.Derivatives) > 0 {
+			buf, err = appendAny(append(buf, `,"derivatives":`...), v.Derivatives)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if v.Blurhash != "" {
+			buf = appendQuoted(append(buf, `,"blurhash":`...), v.Blurhash)
+		}
 		buf = append(buf, '}')
 	}
 	return append(buf, ']'), nil
+}
+
+func appendAny(buf []byte, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	return append(buf, b...), err
 }
 
 // NoScore is the security score of what was not screened yet.
@@ -113,12 +136,13 @@ type Media struct {
 	Status      MediaStatus         `db:"status"`
 	Version     int                 `db:"version"` // the current one; 0: none
 	Versions    FileVersions        `db:"versions,json"`
-	FileName    string              `db:"file_name"` // of the current version, or as announced
-	Type        string              `db:"type"`      // of the current version, or as declared
-	Size        int64               `db:"size"`      // bytes; of the current version, or as announced
-	SHA256      domain.Digest       `db:"sha256"`    // likewise
-	Score       int                 `db:"score"`     // of the current version; NoScore: none
-	Reasons     []string            `db:"reasons"`   // codes, when the upload was refused
+	FileName    string              `db:"file_name"`     // of the current version, or as announced
+	Type        string              `db:"type"`          // of the current version, or as declared
+	Size        int64               `db:"size"`          // bytes; of the current version, or as announced
+	SHA256      domain.Digest       `db:"sha256"`        // likewise
+	Score       int                 `db:"score"`         // of the current version; NoScore: none
+	Reasons     []string            `db:"reasons"`       // codes, when the upload was refused
+	Kept        bool                `db:"metadata_kept"` // others get the place and names that the bytes carry
 	Created     time.Time           `db:"created_at"`
 	Updated     time.Time           `db:"updated_at"`
 	Revision    eventstore.Revision `db:"revision"` // of the item's stream
@@ -194,6 +218,17 @@ func (libraryModel) Evolve(_ string, m Media, rec eventstore.Recorded) (Media, b
 			v.Verdict, v.Score, v.Cleared = e.Verdict, e.Score, false
 			m.choose(m.Version)
 		}
+	case media.Inspected:
+		m.see(e)
+	case media.Derived:
+		if v := m.version(e.Version); v != nil {
+			v.Derivatives = media.Replace(v.Derivatives, e.Derivatives)
+			if e.Blurhash != "" {
+				v.Blurhash = e.Blurhash
+			}
+		}
+	case media.MetadataChosen:
+		m.Kept = e.Keep
 	case media.Restricted:
 		m.clear(e.Source)
 		m.Holds = append(m.Holds, media.IsRestricted)
@@ -263,7 +298,8 @@ func (m *Media) forget() {
 	m.Phase = media.Gone
 	m.Title, m.Description, m.Tags, m.FileName = "", "", nil, ""
 	for i := range m.Versions {
-		m.Versions[i].Name = ""
+		v := &m.Versions[i]
+		v.Name, v.Seen, v.Derivatives, v.Blurhash = "", nil, nil, ""
 	}
 }
 

@@ -308,7 +308,8 @@ func TestVersionsAreWrittenAsEncodingJSONDoes(t *testing.T) {
 	t.Parallel()
 	for _, vs := range []FileVersions{
 		nil, {}, {{}},
-		{{Number: 1, Name: "a\"<b>\x00\u00e9\\", Type: "image/png", Declared: "x", Size: 5, SHA256: "ab", Object: "o/1", Way: media.WayForm, Uploaded: time.Now().UTC(), Verdict: media.VerdictClean, Score: -1, Cleared: true}, {Number: 2}},
+		{{Number: 1, Name: "a\"<b>\x00\u00e9\\", Type: "image/png", Declared: "x", Size: 5, SHA256: "ab", Object: "o/1", Way: media.WayForm, Uploaded: time.Now().UTC(), Verdict: media.VerdictClean, Score: -1, Cleared: true,
+			Seen: &Seen{Width: 5, TakenAt: time.Now().UTC(), Place: "1,2"}, Derivatives: []media.Derivative{{Kind: media.KindClean, Object: "o/2"}}, Blurhash: "L<>"}, {Number: 2}},
 	} {
 		want, err := json.Marshal(vs)
 		sure(t, err)

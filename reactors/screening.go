@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
+	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/adapters/blobs"
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
@@ -14,11 +16,79 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// Screening looks at the stored bytes of every new version, by type and size, and records what it saw. Until it has, nothing
-// of that version is delivered.
+// Screening looks at the stored bytes of every new version, stage by stage, and records what each stage said. Until it has,
+// nothing of that version is delivered; what the owner and others need to see of it (size, thumbnails, a copy without place and
+// names) is recorded with the result, so that what is deliverable has them.
 type Screening struct {
-	Media  *commands.Media
-	Policy media.Policy
+	Media *commands.Media
+	// Examiner decodes the bytes, somewhere where it does no harm when they turn out to be hostile.
+	Examiner Examiner
+	// Stages look at what was examined, in this order; every one of them, whatever those before it said.
+	Stages     []Stage
+	Thresholds analyzers.Thresholds
+	MinScore   int // a version with a lower security score is looked at by a person; 0: no score is too low
+}
+
+// Examiner has untrusted bytes looked at. It reads all of them, also those that it does not need. An error is that of the
+// bytes' source; what hostile bytes do to it is a failure in its answer.
+type Examiner interface {
+	Examine(ctx context.Context, r analyzers.Request, in io.Reader) (analyzers.Examination, error)
+}
+
+// Stage looks at one version and says what it found. It is used from several goroutines at once.
+type Stage interface {
+	// Name is the stage's in media.screened. It never changes.
+	Name() string
+	// Version changes when the stage would judge the same bytes otherwise.
+	Version() string
+	// Look says what it found. An error means that it could not look (a neighbour does not answer, say): the whole screening is
+	// tried again, and nothing is delivered until then.
+	Look(ctx context.Context, s *Subject) (Finding, error)
+}
+
+// Finding is what a stage found; the zero Finding is nothing.
+type Finding struct {
+	Verdict  media.Verdict // empty: clean
+	Codes    []string      // why; of a clean verdict: what is worth knowing all the same
+	Measured []media.Measure
+	Model    string // the hash of the model that judged, when one did
+}
+
+// Subject is the version that is looked at.
+type Subject struct {
+	Media   domain.MediaID
+	Owner   domain.UserID
+	Version int // from 1
+	File    media.File
+	Title   domain.Personal
+
+	// Size, SHA256 and Sniffed are those of the bytes as they are stored; Missing: there are none.
+	Size    int64
+	SHA256  domain.Digest
+	Sniffed string
+	Missing bool
+	EICAR   bool // the test file of virus scanners is in it
+	// Examined is what the child saw: a report, or how it failed.
+	Examined analyzers.Examination
+
+	media *commands.Media
+}
+
+// Open opens the stored bytes once more, from their beginning. They are untrusted: decode them in a child only. The caller closes
+// it.
+func (s *Subject) Open(ctx context.Context) (*blobs.Blob, error) {
+	return s.media.Open(ctx, s.File.Object)
+}
+
+// Picture is a small picture of the content (200, 400) that the vault itself encoded, so that it may be decoded in process; nil
+// when there is none.
+func (s *Subject) Picture(name string) []byte {
+	for _, p := range s.Examined.Report.Pictures {
+		if p.Name == name {
+			return p.Bytes
+		}
+	}
+	return nil
 }
 
 // Name implements Reactor.
@@ -31,72 +101,69 @@ func (Screening) Types() []string {
 
 // React implements Reactor.
 func (s Screening) React(ctx context.Context, rec eventstore.Recorded) error {
-	id := domain.MediaID(rec.Stream.ID())
+	subject := &Subject{Media: domain.MediaID(rec.Stream.ID()), media: s.Media}
 	switch e := rec.Event.(type) {
 	case media.Uploaded:
-		return s.screen(ctx, rec, id, 1, e.File)
+		subject.Version, subject.File, subject.Owner, subject.Title = 1, e.File, e.Owner, e.Title
 	case media.VersionAdded:
-		return s.screen(ctx, rec, id, e.Version, e.File)
+		item, err := s.Media.Facts(ctx, subject.Media)
+		if err != nil {
+			return err
+		}
+		subject.Version, subject.File, subject.Owner, subject.Title = e.Version, e.File, item.Owner, item.Title
 	default:
 		return fmt.Errorf("screening got a %s", rec.Type)
 	}
+	return s.screen(ctx, rec, subject)
 }
 
-// stageVersion changes when a stage would judge the same bytes otherwise.
-const stageVersion = "1"
-
-// The scores of this screening: it finds nothing wrong, something that a person has to see, or something that does not fit.
-const (
-	scoreClean   = 80 // a look at type and size earns no more
-	scoreBlocked = 0
-)
-
-func (s Screening) screen(ctx context.Context, rec eventstore.Recorded, id domain.MediaID, version int, file media.File) error {
-	began := time.Now()
-	look, err := s.Media.Look(ctx, file.Object)
-	if errors.Is(err, blobs.ErrNotFound) {
-		return s.record(ctx, rec, id, commands.Screening{
-			Version: version, Verdict: media.VerdictBlocked, Score: scoreBlocked,
-			Stages: []media.Stage{stage("integrity", began, "missing")},
-		})
-	}
-	if err != nil {
+func (s Screening) screen(ctx context.Context, rec eventstore.Recorded, subject *Subject) error {
+	if err := s.examine(ctx, subject); err != nil {
 		return err
 	}
-	result := commands.Screening{Version: version, Verdict: media.VerdictClean, Score: scoreClean}
-	var sizeCodes, typeCodes []string
-	if look.Size != file.Size {
-		sizeCodes = append(sizeCodes, "size_mismatch")
-	}
-	if canonical, err := media.Judge(file.Name.Text(), file.Type, look.Type, s.Policy); err != nil {
-		refusal, ok := domain.AsRefusal(err)
-		if !ok {
-			return err
+	result := commands.Screening{Version: subject.Version, MinScore: s.MinScore}
+	for _, stage := range s.Stages {
+		began := time.Now()
+		found, err := stage.Look(ctx, subject)
+		if err != nil {
+			return fmt.Errorf("stage %s: %w", stage.Name(), err)
 		}
-		typeCodes = append(typeCodes, refusal.Code)
-	} else if canonical != file.Type {
-		typeCodes = append(typeCodes, "type_mismatch")
-	}
-	result.Stages = []media.Stage{stage("integrity", began, sizeCodes...), stage("type", began, typeCodes...)}
-	for _, st := range result.Stages {
-		if st.Verdict == media.VerdictBlocked {
-			result.Verdict, result.Score = media.VerdictBlocked, scoreBlocked
+		if found.Verdict == "" {
+			found.Verdict = media.VerdictClean
 		}
+		result.Stages = append(result.Stages, media.Stage{
+			Name: stage.Name(), Version: stage.Version(), Verdict: found.Verdict, Codes: found.Codes, Duration: took(stage, subject, began),
+			Measured: found.Measured, Model: found.Model,
+		})
 	}
-	return s.record(ctx, rec, id, result)
-}
-
-func (s Screening) record(ctx context.Context, rec eventstore.Recorded, id domain.MediaID, result commands.Screening) error {
-	_, err := s.Media.RecordScreening(ctx, because(s, rec), id, result)
+	result.Verdict, result.Score = media.Verdicts(result.Stages, s.MinScore), media.Score(result.Stages)
+	if err := s.describe(ctx, subject, &result); err != nil {
+		return err
+	}
+	_, err := s.Media.RecordScreening(ctx, because(s, rec), subject.Media, result)
+	if errors.Is(err, media.ErrPurged) {
+		return s.Media.DestroyDerived(ctx, subject.Owner, subject.Media)
+	}
 	return err
 }
 
-func stage(name string, began time.Time, codes ...string) media.Stage {
-	verdict := media.VerdictClean
-	if len(codes) > 0 {
-		verdict = media.VerdictBlocked
+// describe adds what the bytes say about themselves, and stores what was made of them. Of bytes that are blocked nothing is made.
+func (s Screening) describe(ctx context.Context, subject *Subject, result *commands.Screening) error {
+	if subject.Missing || result.Verdict == media.VerdictBlocked {
+		return nil
 	}
-	return media.Stage{Name: name, Version: stageVersion, Verdict: verdict, Codes: codes, Duration: time.Since(began)}
+	result.Inspected = inspected(subject)
+	derived, err := s.derive(ctx, subject)
+	if err != nil {
+		if errors.Is(err, blobs.ErrNotFound) {
+			return nil // destroyed meanwhile; recording says so
+		}
+		return err
+	}
+	if len(derived.Derivatives) > 0 || derived.Blurhash != "" {
+		result.Derived = &derived
+	}
+	return nil
 }
 
 // because is the envelope of what follows from an event: the vault itself acts, and the event's position is the key under which

@@ -37,8 +37,10 @@ func (s *Server) deliverItem(w http.ResponseWriter, r *http.Request, it projecti
 		return errNoContent
 	}
 	v := it.Versions[it.Version-1]
+	object, size, digest := it.Handed(v, serving.Via == "owner" || serving.Via == "role")
+	serving.Object = object
 	return s.deliver(w, r, delivery{
-		serving: serving, kind: kind, name: v.Name, mime: v.Type, size: v.Size, sha256: v.SHA256, object: v.Object, modified: v.Uploaded,
+		serving: serving, kind: kind, name: v.Name, mime: v.Type, size: size, sha256: digest, object: object, modified: v.Uploaded,
 	})
 }
 

@@ -34,6 +34,10 @@ type mediaItem struct {
 	UpdatedAt     time.Time      `json:"updated_at"`
 	Revision      int64          `json:"revision"`
 	Position      int64          `json:"position"`
+	Details       *mediaDetails  `json:"details,omitempty"`
+	Blurhash      string         `json:"blurhash,omitempty"`
+	Thumbnails    []thumbnail    `json:"thumbnails,omitempty"`
+	MetadataKept  bool           `json:"metadata_kept,omitempty"`
 	Versions      []mediaVersion `json:"versions,omitempty"`
 }
 
@@ -57,17 +61,23 @@ type mediaList struct {
 	TotalExceeded bool `json:"total_exceeded,omitempty"` // there are more than total
 }
 
-func itemOf(it projections.Item) mediaItem {
+func itemOf(it projections.Item, viewer domain.Actor) mediaItem {
 	tags := it.Tags
 	if tags == nil {
 		tags = []string{}
 	}
-	return mediaItem{
+	item := mediaItem{
 		ID: it.ID, Owner: it.Owner, Organisation: it.Org, Title: it.Title, Description: it.Description, Tags: tags, Erased: it.Erased,
 		Status: string(it.Status), Version: it.Version, Filename: it.FileName, ContentType: it.Type, Size: it.Size, SHA256: it.SHA256,
 		SecurityScore: scoreOf(it.Score), Reasons: it.Reasons, CreatedAt: it.Created.UTC(), UpdatedAt: it.Updated.UTC(),
-		Revision: int64(it.Revision), Position: int64(it.Position),
+		Revision: int64(it.Revision), Position: int64(it.Position), MetadataKept: it.Kept,
 	}
+	if it.Version >= 1 && it.Version <= len(it.Versions) {
+		v := it.Versions[it.Version-1]
+		item.show(v, it.Owner == viewer.ID)
+		_, item.Size, item.SHA256 = it.Handed(v, it.Owner == viewer.ID || seesAll(viewer)) // those of the bytes that the viewer gets
+	}
+	return item
 }
 
 func versionsOf(it projections.Item) []mediaVersion {
@@ -125,7 +135,7 @@ func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if ok {
-			items = append(items, itemOf(it))
+			items = append(items, itemOf(it, viewer))
 		}
 	}
 	return web.JSON(w, http.StatusOK, mediaList{List: web.NewList(items, found.Total, page, found.Next), TotalExceeded: found.More})
@@ -200,7 +210,7 @@ func (s *Server) getMedia(w http.ResponseWriter, r *http.Request) error {
 	if tagged(w, r, int64(it.Revision)) {
 		return nil
 	}
-	item := itemOf(it)
+	item := itemOf(it, viewer)
 	if seesVersions(viewer, it) {
 		item.Versions = versionsOf(it)
 	}
@@ -216,17 +226,6 @@ func seesVersions(viewer domain.Actor, it projections.Item) bool {
 // seesAll reports whether the viewer sees every item, by role.
 func seesAll(viewer domain.Actor) bool {
 	return viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
-}
-
-func (s *Server) mediaThumbnail(w http.ResponseWriter, r *http.Request) error {
-	id, m, err := s.question(w, r, web.NewQuery(r), projections.LibraryName, projections.SharesName)
-	if err != nil {
-		return err
-	}
-	if _, err := s.library.Item(r.Context(), web.Actor(r), id, m); err != nil {
-		return err
-	}
-	return errNoThumbnail
 }
 
 // historyList is a part of a history. It has no total: counting would mean reading it all.

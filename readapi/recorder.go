@@ -44,6 +44,8 @@ type Serving struct {
 	Password string         // of the link, as the caller sent it
 	From     int64          // first byte that was asked for
 	Bytes    int64          // how many were asked for
+	// Object is where the bytes are that are to be delivered: what this caller does not get is refused. Empty: no bytes.
+	Object domain.ObjectKey
 	// Underway: it was counted, and its password was right, when it began.
 	Underway bool
 }

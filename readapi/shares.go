@@ -153,10 +153,14 @@ func (s *Server) getPublic(w http.ResponseWriter, r *http.Request) error {
 	if err := s.recorder.Check(r.Context(), asked); err != nil {
 		return err
 	}
+	size, digest := f.item.Size, f.item.SHA256
+	if n := f.item.Version; n >= 1 && n <= len(f.item.Versions) {
+		_, size, digest = f.item.Handed(f.item.Versions[n-1], false)
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	return web.JSON(w, http.StatusOK, link{
 		MediaID: f.item.ID, Title: f.item.Title, Description: f.item.Description, Filename: f.item.FileName, ContentType: f.item.Type,
-		Size: f.item.Size, SHA256: f.item.SHA256, Version: f.item.Version, Permissions: f.share.Permissions,
+		Size: size, SHA256: digest, Version: f.item.Version, Permissions: f.share.Permissions,
 		ExpiresAt: f.share.ExpiresAt, HasPassword: f.share.HasPassword,
 	})
 }

@@ -69,15 +69,17 @@ func (s *Server) describeMedia(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	patch, err := web.Decode[struct {
-		Title       optional[string]   `json:"title"`
-		Description optional[string]   `json:"description"`
-		Tags        optional[[]string] `json:"tags"`
+		Title        optional[string]   `json:"title"`
+		Description  optional[string]   `json:"description"`
+		Tags         optional[[]string] `json:"tags"`
+		KeepMetadata optional[bool]     `json:"keep_metadata"`
 	}](r, maxJSON)
 	if err != nil {
 		return err
 	}
 	receipt, err := s.Media.Describe(r.Context(), env, id, commands.Description{
-		Title: patch.Title.pointer(), Description: patch.Description.pointer(), Tags: patch.Tags.pointer(), Share: through,
+		Title: patch.Title.pointer(), Description: patch.Description.pointer(), Tags: patch.Tags.pointer(),
+		KeepMetadata: patch.KeepMetadata.pointer(), Share: through,
 	})
 	if err != nil {
 		return err

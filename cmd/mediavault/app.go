@@ -15,12 +15,14 @@ import (
 
 	"github.com/mediavault-io/mediavault/adapters/auth"
 	"github.com/mediavault-io/mediavault/adapters/blobs"
+	"github.com/mediavault-io/mediavault/adapters/clamd"
 	"github.com/mediavault-io/mediavault/adapters/keys"
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/internal/config"
+	"github.com/mediavault-io/mediavault/internal/sandbox"
 	"github.com/mediavault-io/mediavault/migrations"
 	"github.com/mediavault-io/mediavault/projections"
 	"github.com/mediavault-io/mediavault/reactors"
@@ -135,6 +137,7 @@ type app struct {
 	registry *prometheus.Registry
 	metrics  *metrics
 	rebuilds *rebuilds
+	children *sandbox.Pool // decode untrusted bytes
 }
 
 func openApp(ctx context.Context, cfg config.Config, log *slog.Logger, migrate bool) (*app, error) {
@@ -180,7 +183,7 @@ func (a *app) build(ctx context.Context) error {
 	a.media = commands.NewMedia(a.vault, a.blobs)
 	a.access = commands.NewAccess(a.vault)
 	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
-		reactors.Screening{Media: a.media, Policy: policy}, reactors.Enforcement{Media: a.media},
+		a.screening(policy), reactors.Enforcement{Media: a.media},
 		reactors.Review{Moderation: commands.NewModeration(a.vault)}, reactors.Destruction{Media: a.media})
 	a.reactors.Add(a.keeping()...)
 	a.rebuilds = newRebuilds(a.models.engine, a.log)
@@ -209,7 +212,8 @@ func partsOf(names []string) (parts, error) {
 
 // unavailable says which faults are a neighbour that does not answer: no fault of who asks, and worth asking again.
 func unavailable(err error) bool {
-	return errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, blobs.ErrUnavailable) || lostDatabase(err)
+	return errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, blobs.ErrUnavailable) || errors.Is(err, clamd.ErrUnavailable) ||
+		lostDatabase(err)
 }
 
 // grace bounds what is done after the context that ended a command.

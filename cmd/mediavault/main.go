@@ -14,12 +14,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/internal/config"
 	"github.com/mediavault-io/mediavault/internal/dev"
+	"github.com/mediavault-io/mediavault/internal/sandbox"
 )
 
 func main() {
-	dev.MaybeChild() // the S3 server of dev is this binary, too
+	sandbox.MaybeChild(analyzers.Jobs()) // what decodes untrusted bytes is this binary, in a child
+	dev.MaybeChild()                     // the S3 server of dev is this binary, too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := root().ExecuteContext(ctx)

@@ -40,6 +40,6 @@ func envelopeOf(c readapi.Caller) commands.Envelope {
 func servingOf(s readapi.Serving) commands.Serving {
 	return commands.Serving{
 		Media: s.Media, Version: s.Version, What: s.What, Via: access.Via(s.Via), Share: s.Share,
-		Token: s.Token, Password: s.Password, From: s.From, Bytes: s.Bytes, Underway: s.Underway,
+		Token: s.Token, Password: s.Password, From: s.From, Bytes: s.Bytes, Object: s.Object, Underway: s.Underway,
 	}
 }

@@ -56,6 +56,9 @@ func (e Inspected) same(f Inspected) bool {
 		e.Camera == f.Camera && e.Lens == f.Lens && e.Telling == f.Telling
 }
 
+// Empty reports whether it says nothing.
+func (e Inspected) Empty() bool { return e.same(Inspected{Version: e.Version}) }
+
 // Clean is the copy of a version without place and names; false when there is none.
 func (v Version) Clean() (Derivative, bool) { return Find(v.Derivatives, KindClean, "") }
 

@@ -52,6 +52,8 @@ type Config struct {
 
 	Stream Stream
 
+	Screening Screening
+
 	LogLevel  slog.Level
 	LogFormat string // json or text
 
@@ -78,6 +80,20 @@ type Stream struct {
 	KeyFile   string   // PEM
 	Insecure  bool     // for tests and dev: everybody is an admin
 	MaxAppend int64    // bytes of one append
+}
+
+// Screening is how new bytes are looked at. Zero thresholds are the defaults of the analyzers.
+type Screening struct {
+	Children    int           // processes that decode untrusted bytes at once; 0: as many as there are cores
+	ChildMemory int64         // bytes, of each
+	ChildCPU    time.Duration // for one file
+	MinScore    int           // a lower security score is looked at by a person; 0: none is too low
+	MaxPixels   int64         // of a picture
+	MaxPages    int64         // of a document
+	MaxExpanded int64         // bytes, of a document when unpacked
+	MaxRatio    int64         // unpacked to packed
+	Clamd       string        // where ClamAV's daemon listens; "": none
+	ClamdMax    int64         // bytes that it takes at most
 }
 
 // MasterKey wraps the keys under which personal fields are sealed.

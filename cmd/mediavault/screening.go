@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/mediavault-io/mediavault/adapters/analyzers"
+	"github.com/mediavault-io/mediavault/adapters/clamd"
+	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/internal/sandbox"
+	"github.com/mediavault-io/mediavault/reactors"
+)
+
+// screening builds what looks at new bytes. A further stage is one more line here.
+func (a *app) screening(policy media.Policy) reactors.Screening {
+	c := a.cfg.Screening
+	a.children = sandbox.NewPool(sandbox.Options{Children: c.Children, Limits: sandbox.Limits{Memory: c.ChildMemory, CPU: c.ChildCPU}})
+	malware := reactors.Malware{Most: c.ClamdMax}
+	if c.Clamd != "" {
+		malware.Scanner = clamd.New(c.Clamd)
+	}
+	stages := []reactors.Stage{reactors.Integrity{}, reactors.TypeStage{Policy: policy}, reactors.NameStage{Policy: policy}}
+	stages = append(stages, reactors.ExaminedStages()...)
+	stages = append(stages, malware)
+	return reactors.Screening{
+		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore,
+		Thresholds: analyzers.Thresholds{Pixels: c.MaxPixels, Pages: c.MaxPages, Expanded: c.MaxExpanded, Ratio: c.MaxRatio},
+	}
+}
+
+// close ends the children, and then what every part stands on.
+func (a *app) close() {
+	if err := a.children.Close(); err != nil {
+		a.log.Warn("the children that decode files did not end well", "error", err)
+	}
+	a.history.close()
+}

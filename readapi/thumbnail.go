@@ -1,0 +1,111 @@
+package readapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/mediavault-io/mediavault/internal/web"
+	"github.com/mediavault-io/mediavault/projections"
+)
+
+// mediaDetails is what the current version's bytes say about themselves. Place and author are the owner's alone.
+type mediaDetails struct {
+	Width       int        `json:"width,omitempty"`
+	Height      int        `json:"height,omitempty"`
+	Orientation int        `json:"orientation,omitempty"`
+	Frames      int        `json:"frames,omitempty"`
+	Pages       int        `json:"pages,omitempty"`
+	DurationMS  int64      `json:"duration_ms,omitempty"`
+	VideoCodec  string     `json:"video_codec,omitempty"`
+	AudioCodec  string     `json:"audio_codec,omitempty"`
+	Camera      string     `json:"camera,omitempty"`
+	Lens        string     `json:"lens,omitempty"`
+	TakenAt     *time.Time `json:"taken_at,omitempty"`
+	Place       string     `json:"place,omitempty"`
+	Author      string     `json:"author,omitempty"`
+	Telling     bool       `json:"telling,omitempty"`
+}
+
+// thumbnail is a size in which an item can be previewed.
+type thumbnail struct {
+	Size        string `json:"size"`
+	Width       int    `json:"width"`
+	Height      int    `json:"height"`
+	ContentType string `json:"content_type"`
+}
+
+// show adds what is known of a version's bytes.
+func (m *mediaItem) show(v projections.FileVersion, own bool) {
+	m.Blurhash = v.Blurhash
+	for _, d := range v.Thumbnails() {
+		m.Thumbnails = append(m.Thumbnails, thumbnail{Size: d.Name, Width: d.Width, Height: d.Height, ContentType: d.Type})
+	}
+	s := v.Seen
+	if s == nil {
+		return
+	}
+	m.Details = &mediaDetails{
+		Width: s.Width, Height: s.Height, Orientation: s.Orientation, Frames: s.Frames, Pages: s.Pages, DurationMS: s.Length.Milliseconds(),
+		VideoCodec: s.Video, AudioCodec: s.Audio, Telling: s.Telling && own,
+	}
+	if own {
+		m.Details.Camera, m.Details.Lens, m.Details.Place, m.Details.Author = s.Camera, s.Lens, s.Place, s.Author
+		if !s.TakenAt.IsZero() {
+			at := s.TakenAt.UTC()
+			m.Details.TakenAt = &at
+		}
+	}
+}
+
+func (s *Server) mediaThumbnail(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	size := q.Enum("size", "400", "200", "400")
+	id, m, err := s.question(w, r, q, projections.LibraryName, projections.AccessName, projections.SharesName)
+	if err != nil {
+		return err
+	}
+	ctx, viewer := r.Context(), web.Actor(r)
+	right, err := s.access.Right(ctx, viewer, id, projections.Moment{})
+	if err != nil {
+		return err
+	}
+	it, err := s.library.Item(ctx, viewer, id, m)
+	if err != nil {
+		return err
+	}
+	grant, err := grantFor(right, false)
+	if err != nil {
+		return err
+	}
+	return s.deliverThumbnail(w, r, it, size, Serving{Via: string(grant.Via), Share: grant.Share})
+}
+
+func (s *Server) publicThumbnail(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	size := q.Enum("size", "400", "200", "400")
+	f, err := s.follow(w, r, q)
+	if err != nil {
+		return err
+	}
+	return s.deliverThumbnail(w, r, f.item, size, f.serving)
+}
+
+// deliverThumbnail delivers a thumbnail of the version that was current at the item's moment, through the same gate as content.
+func (s *Server) deliverThumbnail(w http.ResponseWriter, r *http.Request, it projections.Item, size string, serving Serving) error {
+	serving.Caller, serving.Media, serving.Version, serving.What = callerOf(r), it.ID, it.Version, "thumbnail"
+	if it.Version >= 1 && it.Version <= len(it.Versions) {
+		v := it.Versions[it.Version-1]
+		if d, ok := v.Thumbnail(size); ok {
+			serving.Object = d.Object
+			return s.deliver(w, r, delivery{
+				serving: serving, kind: "inline", name: "thumbnail-" + size + extension(d.Type), mime: d.Type, size: d.Size, sha256: d.SHA256,
+				object: d.Object, modified: v.Uploaded,
+			})
+		}
+	}
+	// Whether it may be seen at all is said first.
+	if err := s.recorder.Check(r.Context(), serving); err != nil {
+		return err
+	}
+	return errNoThumbnail
+}
