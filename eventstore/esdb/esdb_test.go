@@ -151,7 +151,7 @@ func serveVault(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(log.Close)
-	v := startVault(t, sparse{log}, "127.0.0.1:0")
+	v := startVault(t, storetest.Sparse(log), "127.0.0.1:0")
 	t.Cleanup(func() { v.stop(t) })
 	return v.address
 }

@@ -12,3 +12,8 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) eventstore.Log { return memory.New() })
 }
+
+func TestPositionsMayHaveGaps(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(*testing.T) eventstore.Log { return storetest.Sparse(memory.New()) }, storetest.Contiguous)
+}
