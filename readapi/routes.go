@@ -42,6 +42,9 @@ func (s *Server) Routes() []web.Route {
 		{Method: get, Path: "/v1/moderation/statistics", Name: "getModerationStatistics", Roles: reviewers, Handler: s.moderationStatistics},
 		{Method: get, Path: "/v1/moderation/cases/{id}", Name: "getCase", Roles: somebody, Handler: s.getCase},
 
+		{Method: get, Path: "/v1/findings", Name: "listFindings", Roles: somebody, Handler: s.listFindings},
+		{Method: get, Path: "/v1/findings/{id}", Name: "getFinding", Roles: somebody, Handler: s.getFinding},
+
 		{Method: get, Path: "/v1/audit", Name: "getAudit", Roles: auditors, Handler: s.audit, Streaming: true},
 		{Method: get, Path: "/v1/usage", Name: "getUsage", Roles: somebody, Handler: s.usage},
 		{Method: get, Path: "/v1/streams/{stream}", Name: "getStream", Roles: somebody, Handler: s.stream, Streaming: true},
@@ -49,6 +52,9 @@ func (s *Server) Routes() []web.Route {
 
 		{Method: get, Path: "/v1/projections", Name: "listProjections", Roles: operations, Handler: s.projections},
 		{Method: post, Path: "/v1/projections/{name}/rebuild", Name: "rebuildProjection", Roles: admins, Handler: s.rebuild},
+		{Method: get, Path: "/v1/notifications", Name: "listNotifications", Roles: somebody, Handler: s.listNotifications},
+		{Method: get, Path: "/v1/notifications/preferences", Name: "getPreferences", Roles: somebody, Handler: s.getPreferences},
+		{Method: get, Path: "/v1/webhooks", Name: "listWebhooks", Roles: somebody, Handler: s.listWebhooks},
 		{Method: get, Path: "/v1/parked", Name: "listParked", Roles: admins, Handler: s.listParked},
 		{Method: get, Path: "/v1/me", Name: "getMe", Roles: somebody, Handler: s.me},
 	}
