@@ -30,8 +30,10 @@ func (v *vault) tour() []string {
 	v.by("bob", eventstore.StreamOf(moderation.Category, c), moderation.Opened{
 		Case: c, Media: id, Owner: "alice", Origin: moderation.FromDetector, By: "system", Category: "spam", Score: 70,
 	})
+	f := newFinding(v, id)
 	v.settled()
 	return []string{
+		"/v1/findings", "/v1/findings/" + string(f),
 		"/v1/media", "/v1/media/" + string(id), "/v1/media/" + string(id) + "/content", "/v1/media/" + string(id) + "/thumbnail",
 		"/v1/media/" + string(id) + "/history", "/v1/media/" + string(id) + "/access", "/v1/shares", "/v1/shares/" + string(s),
 		"/v1/shared-with-me", "/v1/public/secret", "/v1/public/secret/content", "/v1/moderation/cases", "/v1/moderation/cases/" + string(c),
@@ -100,7 +102,7 @@ func TestNoInputIsAFault(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"%00", "%ff", "..", "%2e%2e%2f", strings.Repeat("9", 3000), "a%20b", "{}", "*", "media-", "-", "%E2%80%AE"} {
-		for _, form := range []string{"/v1/media/%s", "/v1/media/%s/content", "/v1/shares/%s", "/v1/public/%s", "/v1/streams/%s", "/v1/streams/media-%s", "/v1/moderation/cases/%s"} {
+		for _, form := range []string{"/v1/media/%s", "/v1/media/%s/content", "/v1/shares/%s", "/v1/public/%s", "/v1/streams/%s", "/v1/streams/media-%s", "/v1/moderation/cases/%s", "/v1/findings/%s"} {
 			v.survives(fmt.Sprintf(form, id))
 		}
 	}

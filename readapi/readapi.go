@@ -34,6 +34,7 @@ type Parts struct {
 	Access    *projections.Access
 	Shares    *projections.Shares
 	Review    *projections.Review
+	Findings  *projections.Findings
 	Audit     *projections.Audit
 	Usage     *projections.Usage
 	History   *projections.History
@@ -52,6 +53,7 @@ type Server struct {
 	access    *projections.Access
 	shares    *projections.Shares
 	review    *projections.Review
+	findings  *projections.Findings
 	auditLog  *projections.Audit
 	usages    *projections.Usage
 	history   *projections.History
@@ -66,7 +68,7 @@ type Server struct {
 // New makes a server of its parts.
 func New(p Parts) *Server {
 	s := &Server{
-		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, auditLog: p.Audit, usages: p.Usage,
+		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit, usages: p.Usage,
 		history: p.History, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {

@@ -74,7 +74,7 @@ func newVault(t *testing.T, options ...option) *vault {
 	v := &vault{T: t, store: eventstore.New(log, codec), pool: pgtest.New(t), s3: s3test.New(t)}
 	v.engine, err = projections.New(v.pool, v.store, projections.Options{Log: quiet()},
 		projections.Define(projections.LibraryProjection()), projections.Define(projections.SharesProjection()),
-		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()),
+		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()), projections.Define(projections.FindingsProjection()),
 		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()))
 	must(t, err)
 	must(t, v.engine.Prepare(t.Context()))
@@ -93,6 +93,8 @@ func newVault(t *testing.T, options ...option) *vault {
 	p.Shares, err = projections.NewShares(v.engine, log, p.Access)
 	must(t, err)
 	p.Review, err = projections.NewReview(v.engine, keys, log)
+	must(t, err)
+	p.Findings, err = projections.NewFindings(v.engine, keys)
 	must(t, err)
 	p.Audit, err = projections.NewAudit(v.engine, keys)
 	must(t, err)

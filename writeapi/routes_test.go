@@ -20,6 +20,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	itemsLife(t, v)
 	sharesLife(t, v)
 	casesLife(t, v)
+	findingsLife(t, v)
 	parkedLife(t, v)
 	objects := v.objects()
 	signedUpload(t, v)
@@ -44,6 +45,7 @@ func TestAStrangersThingsAreNotThere(t *testing.T) {
 	item := v.upload("alice", "secret")
 	share := v.want(v.do("alice", "POST", "/v1/shares", `{"media_id":"`+item+`","with":{"user":"bob"},"permissions":["view"]}`), 201, "").id()
 	report := v.want(v.do("mod1", "POST", "/v1/moderation/cases", `{"media_id":"`+item+`","category":"spam"}`), 201, "").id()
+	found := v.raised("alice", item)
 	before := len(v.events())
 	media, cases := "/v1/media/"+item, "/v1/moderation/cases/"+report
 	file := []string{"Content-Type", "image/png", "Content-Disposition", "attachment; filename=a.png"}
@@ -70,6 +72,7 @@ func TestAStrangersThingsAreNotThere(t *testing.T) {
 		{"PATCH", "/v1/shares/" + share, `{"permissions":["view","edit"]}`, nil},
 		{"DELETE", "/v1/shares/" + share, nil, nil},
 		{"POST", cases + "/appeals", `{"note":"mine"}`, nil},
+		{"POST", "/v1/findings/" + found + "/status", `{"status":"resolved"}`, nil},
 	} {
 		asked++
 		if got := v.do("mallory", c.method, c.path, c.body, c.headers...); got.status != http.StatusNotFound || got.code() != "not_found" {

@@ -26,6 +26,7 @@ type Server struct {
 	Media      *commands.Media
 	Shares     *commands.Shares
 	Moderation *commands.Moderation
+	Findings   *commands.Findings
 	Operations *commands.Operations
 	// MaxFile bounds one file in bytes: the policy's.
 	MaxFile int64
@@ -40,6 +41,7 @@ func (s *Server) Routes(r *mux.Router) { web.Mount(r, s.Table(), s.Refused) }
 func (s *Server) Table() []web.Route {
 	owners := []domain.Role{domain.RoleUser, domain.RolePartner, domain.RolePartnerAdmin}
 	purgers := append(slices.Clone(owners), domain.RoleAdmin)
+	finders := append(slices.Clone(owners), domain.RoleModerator, domain.RoleAdmin)
 	reporters := append(slices.Clone(owners), domain.RoleModerator)
 	moderators := []domain.Role{domain.RoleModerator}
 	admins := []domain.Role{domain.RoleAdmin}
@@ -69,6 +71,8 @@ func (s *Server) Table() []web.Route {
 
 		{Method: post, Path: "/v1/parked/{id}/retry", Name: "retryParked", Roles: admins, Handler: s.retryParked},
 		{Method: del, Path: "/v1/parked/{id}", Name: "dropParked", Roles: admins, Handler: s.dropParked},
+
+		{Method: post, Path: "/v1/findings/{id}/status", Name: "setFindingStatus", Roles: finders, Handler: s.setFindingStatus},
 
 		{Method: post, Path: cases, Name: "referMedia", Roles: moderators, Handler: s.referMedia},
 		{Method: post, Path: "/v1/moderation/queue/next", Name: "claimNextCase", Roles: judges, Handler: s.claimNext},

@@ -106,7 +106,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	commanded.Cases = v.waiting
 	v.server = &Server{
 		Media: commands.NewMedia(commanded, blobStore), Shares: commands.NewShares(commanded),
-		Moderation: commands.NewModeration(commanded),
+		Moderation: commands.NewModeration(commanded), Findings: commands.NewFindings(commanded, nothingFound{}),
 		Operations: commands.NewOperations(commanded, v.tray),
 		MaxFile:    media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
 	}

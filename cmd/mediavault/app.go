@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/mediavault-io/mediavault/adapters/analyzers/pii"
 	"github.com/mediavault-io/mediavault/adapters/auth"
 	"github.com/mediavault-io/mediavault/adapters/blobs"
 	"github.com/mediavault-io/mediavault/adapters/clamd"
@@ -94,20 +95,22 @@ func (h *history) close() {
 
 // models are the read models' queries, over one engine.
 type models struct {
-	engine  *projections.Engine
-	library *projections.Library
-	access  *projections.Access
-	shares  *projections.Shares
-	review  *projections.Review
-	audit   *projections.Audit
-	usage   *projections.Usage
-	history *projections.History
+	engine   *projections.Engine
+	library  *projections.Library
+	access   *projections.Access
+	shares   *projections.Shares
+	review   *projections.Review
+	findings *projections.Findings
+	audit    *projections.Audit
+	usage    *projections.Usage
+	history  *projections.History
 }
 
 func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	engine, err := projections.New(h.pool, h.store, projections.Options{Log: h.log, Observe: observe},
 		projections.Define(projections.LibraryProjection()), projections.Define(projections.SharesProjection()),
 		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()),
+		projections.Define(projections.FindingsProjection()),
 		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()))
 	if err != nil {
 		return nil, err
@@ -121,7 +124,9 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.audit, errs[4] = projections.NewAudit(engine, h.keys)
 	m.usage, errs[5] = projections.NewUsage(engine)
 	m.history, errs[6] = projections.NewHistory(engine, h.store, m.access)
-	return m, errors.Join(errs[:]...)
+	var wrong error
+	m.findings, wrong = projections.NewFindings(engine, h.keys)
+	return m, errors.Join(append(errs[:], wrong)...)
 }
 
 // app is the whole vault. This file and serve.go are the only place where its parts meet.
@@ -132,6 +137,7 @@ type app struct {
 	vault    *commands.Vault
 	media    *commands.Media
 	access   *commands.Access
+	findings *commands.Findings
 	verifier *auth.Verifier
 	reactors *reactors.Engine
 	registry *prometheus.Registry
@@ -182,10 +188,16 @@ func (a *app) build(ctx context.Context) error {
 	a.vault.FourEyes, a.vault.Lease = cfg.FourEyesRemove, cfg.ReviewLease
 	a.media = commands.NewMedia(a.vault, a.blobs)
 	a.access = commands.NewAccess(a.vault)
+	a.findings = commands.NewFindings(a.vault, a.models.findings)
+	patterns, err := pii.Load(cfg.PIIPatterns)
+	if err != nil {
+		return err
+	}
 	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
 		a.screening(policy), reactors.Enforcement{Media: a.media},
 		reactors.Review{Moderation: commands.NewModeration(a.vault)}, reactors.Destruction{Media: a.media})
 	a.reactors.Add(a.keeping()...)
+	a.reactors.Add(reactors.Findings{Findings: a.findings, Patterns: patterns})
 	a.rebuilds = newRebuilds(a.models.engine, a.log)
 	return nil
 }

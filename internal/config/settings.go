@@ -92,6 +92,17 @@ func settings() []setting {
 		{name: "MEDIAVAULT_IDLE_TIMEOUT", otherwise: "60s", accepts: "a duration from 1s to 1h", about: "how long an upload, download or stream may stand still",
 			set: func(c *Config, s string) error { return into(&c.IdleTimeout, s, duration(time.Second, time.Hour)) }},
 
+		{name: "MEDIAVAULT_PII_PATTERNS", accepts: "a YAML file, as adapters/analyzers/pii/patterns.yaml", about: "what personal data looks like",
+			set: func(c *Config, s string) error { return into(&c.PIIPatterns, s, anything) }},
+		{name: "MEDIAVAULT_MODELS_DIR", accepts: "a folder", about: "where `mediavault models fetch` keeps models; the user's cache folder when empty",
+			set: func(c *Config, s string) error { return into(&c.ModelsDir, s, anything) }},
+		{name: "MEDIAVAULT_NSFW_URL", accepts: "a URL such as http://model.internal/score", about: "a model for unsafe pictures that is asked over HTTP",
+			set: func(c *Config, s string) error { return into(&c.NSFWURL, s, httpURL) }},
+		{name: "MEDIAVAULT_NSFW_REVIEW", otherwise: "700", accepts: "a whole number from 1 to 1000", about: "thousandths: a picture that scores at least this is looked at by a person",
+			set: func(c *Config, s string) error { return into(&c.NSFWReview, s, whole(1, 1000)) }},
+		{name: "MEDIAVAULT_NSFW_REQUIRED", otherwise: "false", accepts: "true or false", about: "whether pictures wait for a person when there is no model",
+			set: func(c *Config, s string) error { return into(&c.NSFWRequired, s, strconv.ParseBool) }},
+
 		{name: "MEDIAVAULT_FOUR_EYES_REMOVE", otherwise: "false", accepts: "true or false", about: "whether a removal needs a second moderator",
 			set: func(c *Config, s string) error { return into(&c.FourEyesRemove, s, strconv.ParseBool) }},
 		{name: "MEDIAVAULT_REVIEW_LEASE", otherwise: "15m", accepts: "a duration from 1m to 24h", about: "how long a moderator's claim of a case lasts",

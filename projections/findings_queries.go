@@ -1,0 +1,232 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/finding"
+	"github.com/mediavault-io/mediavault/eventstore"
+)
+
+// Findings answers what was found in items, and how great the risk is.
+type Findings struct {
+	view   View[FindingRow]
+	shares View[ShareRow]
+	engine *Engine
+	keys   Opener
+}
+
+// NewFindings makes the queries. The engine must run FindingsProjection and SharesProjection.
+func NewFindings(e *Engine, keys Opener) (*Findings, error) {
+	view, err := ViewOf(e, FindingsProjection())
+	if err != nil {
+		return nil, err
+	}
+	shares, err := ViewOf(e, SharesProjection())
+	return &Findings{view: view, shares: shares, engine: e, keys: keys}, err
+}
+
+// Finding is one finding as the owner of its item, moderators and admins see it. The value that was found is nowhere; the owner
+// sees a sample of it with most of it masked.
+type Finding struct {
+	ID          domain.FindingID    `json:"id"`
+	MediaID     domain.MediaID      `json:"media_id"`
+	Owner       domain.UserID       `json:"owner"`
+	Version     int                 `json:"version,omitempty"` // of the media
+	Type        string              `json:"type"`
+	Place       string              `json:"place"` // name, title, description, tags, content
+	Count       int                 `json:"count"`
+	Confidence  int                 `json:"confidence"`  // percent
+	Sensitivity int                 `json:"sensitivity"` // 1 to 10
+	Exposure    string              `json:"exposure"`    // private, organisation, partner, anyone
+	Risk        int                 `json:"risk"`        // 1 to 100
+	Level       finding.Level       `json:"level"`       // low, medium, high, urgent
+	Status      string              `json:"status"`      // open, accepted, resolved, false_positive
+	StatusBy    domain.UserID       `json:"status_by,omitempty"`
+	StatusCode  string              `json:"status_code,omitempty"` // gone, back: the vault itself
+	Note        string              `json:"note,omitempty"`
+	Sample      string              `json:"sample,omitempty"` // the owner only
+	Detector    string              `json:"detector"`
+	Threshold   int                 `json:"threshold,omitempty"`
+	RaisedAt    time.Time           `json:"raised_at"`
+	UpdatedAt   time.Time           `json:"updated_at"`
+	Revision    int64               `json:"revision"` // of the finding's stream
+	Position    eventstore.Position `json:"position"` // of the event that made it what it is
+}
+
+// FindingQuery filters findings. The zero query is all of them, the greatest risk first.
+type FindingQuery struct {
+	Status   []string
+	Media    domain.MediaID
+	Type     []string
+	Place    string
+	Exposure string
+	Level    string // at least
+	Owner    domain.UserID
+	Sort     string // risk, raised_at, updated_at; a leading - turns it round; "" is -risk
+}
+
+// List is one page of findings. Moderators and admins see all, everybody else those of his own items.
+func (f *Findings) List(ctx context.Context, viewer domain.Actor, q FindingQuery, p Paging, m Moment) (List[Finding], error) {
+	if !viewer.Known() {
+		return List[Finding]{}, ErrMayNotSee
+	}
+	at, err := f.view.Resolve(ctx, m)
+	if err != nil {
+		return List[Finding]{}, err
+	}
+	l := &listing[FindingRow]{view: f.view, from: "findings s", paging: p, bound: fmt.Sprintf("findings %s %+v", viewer.ID, q)}
+	l.and(at.Where("s", &l.args))
+	if !looksAfterFindings(viewer) {
+		l.and("s.owner = " + l.args.Add(string(viewer.ID)))
+	}
+	if err := q.filter(l); err != nil {
+		return List[Finding]{}, err
+	}
+	if err := q.sort(l); err != nil {
+		return List[Finding]{}, err
+	}
+	rows, err := l.page(ctx)
+	if err != nil {
+		return List[Finding]{}, err
+	}
+	out := List[Finding]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]Finding, len(rows.Items))}
+	for i, v := range rows.Items {
+		if out.Items[i], err = f.shown(ctx, v, viewer); err != nil {
+			return List[Finding]{}, err
+		}
+	}
+	return out, nil
+}
+
+// Get is one finding. Errors: ErrHidden for everybody but the owner of the item, moderators and admins.
+func (f *Findings) Get(ctx context.Context, viewer domain.Actor, id domain.FindingID, m Moment) (Finding, error) {
+	at, err := f.view.Resolve(ctx, m)
+	if err != nil {
+		return Finding{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	v, ok, err := f.view.Find(ctx, at, string(id))
+	if err != nil {
+		return Finding{}, understood(err)
+	}
+	if !ok || !viewer.Known() || v.Row.Owner != viewer.ID && !looksAfterFindings(viewer) {
+		return Finding{}, ErrHidden
+	}
+	return f.shown(ctx, v, viewer)
+}
+
+func looksAfterFindings(viewer domain.Actor) bool {
+	return viewer.Is(domain.RoleModerator, domain.RoleAdmin)
+}
+
+// FindingsOf answers all findings of an item. It has everything that the log had when it was asked. Errors: ErrNotYet.
+func (f *Findings) FindingsOf(ctx context.Context, item domain.MediaID) ([]domain.FindingID, error) {
+	return itemsOf(ctx, f.engine, f.view, item, func(r FindingRow) domain.FindingID { return r.Finding })
+}
+
+// AllSharesOf answers all shares of an item, in any state. It has everything that the log had when it was asked. Errors: ErrNotYet.
+func (f *Findings) AllSharesOf(ctx context.Context, item domain.MediaID) ([]domain.ShareID, error) {
+	return itemsOf(ctx, f.engine, f.shares, item, func(r ShareRow) domain.ShareID { return r.Share })
+}
+
+func itemsOf[R any, ID ~string](ctx context.Context, e *Engine, view View[R], item domain.MediaID, id func(R) ID) ([]ID, error) {
+	head, err := e.source.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.WaitFor(ctx, view.model.name, head); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var args Args
+	rows, err := view.Query(ctx, "select "+view.Columns("s")+" from "+view.model.name+" s where s.media = "+args.Add(string(item))+
+		" and "+At{}.Where("s", &args), &args)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ID, len(rows))
+	for i, row := range rows {
+		ids[i] = id(row.Row)
+	}
+	return ids, nil
+}
+
+func (q FindingQuery) filter(l *listing[FindingRow]) error {
+	if len(q.Status) > 0 {
+		for _, s := range q.Status {
+			if !slices.Contains(finding.Statuses(), finding.Status(s)) {
+				return domain.ErrInvalid.On("status").Because("accepted are open, accepted, resolved and false_positive")
+			}
+		}
+		l.and("s.status = any (" + l.args.Add(q.Status) + ")")
+	}
+	if len(q.Type) > 0 {
+		l.and("s.type = any (" + l.args.Add(q.Type) + ")")
+	}
+	for _, is := range [][2]string{{"media", string(q.Media)}, {"owner", string(q.Owner)}, {"place", q.Place}, {"exposure", q.Exposure}} {
+		if is[1] != "" {
+			l.and("s." + is[0] + " = " + l.args.Add(is[1]))
+		}
+	}
+	if q.Level != "" {
+		if !slices.Contains(finding.Levels(), finding.Level(q.Level)) {
+			return domain.ErrInvalid.On("level").Because("accepted are low, medium, high and urgent")
+		}
+		l.and("s.risk >= " + l.args.Add(finding.Level(q.Level).Least()))
+	}
+	return nil
+}
+
+func (q FindingQuery) sort(l *listing[FindingRow]) error {
+	name, down := q.Sort, false
+	if name == "" {
+		name = "-risk"
+	}
+	if name[0] == '-' {
+		name, down = name[1:], true
+	}
+	kind := "timestamptz"
+	var value func(FindingRow) string
+	switch name {
+	case "risk":
+		l.order = []sorted{{column: "s.risk", sql: "bigint", down: down}, {column: "s.raised_at", sql: kind}, {column: "s.key", sql: "text"}}
+		l.place = func(v Version[FindingRow]) []string {
+			return []string{strconv.Itoa(v.Row.Risk), placeTime(v.Row.RaisedAt), v.Key}
+		}
+		return nil
+	case "raised_at":
+		value = func(r FindingRow) string { return placeTime(r.RaisedAt) }
+	case "updated_at":
+		value = func(r FindingRow) string { return placeTime(r.UpdatedAt) }
+	default:
+		return domain.ErrInvalid.On("sort").Because("accepted are risk, raised_at and updated_at, each also with a leading -")
+	}
+	l.order = []sorted{{column: "s." + name, sql: kind, down: down}, {column: "s.key", sql: "text", down: down}}
+	l.place = func(v Version[FindingRow]) []string { return []string{value(v.Row), v.Key} }
+	return nil
+}
+
+func (f *Findings) shown(ctx context.Context, v Version[FindingRow], viewer domain.Actor) (Finding, error) {
+	row := v.Row
+	shown := Finding{
+		ID: row.Finding, MediaID: row.Media, Owner: row.Owner, Version: row.Version, Type: row.Type, Place: row.Place, Count: row.Count,
+		Confidence: row.Confidence, Sensitivity: row.Sensitivity, Exposure: row.Exposure, Risk: row.Risk, Level: finding.LevelOf(row.Risk),
+		Status: row.Status, StatusBy: row.By, StatusCode: row.Code, Detector: row.Detector, Threshold: row.Threshold,
+		RaisedAt: row.RaisedAt, UpdatedAt: row.UpdatedAt, Revision: row.Revision, Position: v.From,
+	}
+	var err error
+	if shown.Note, err = reveal(ctx, f.keys, row.Note); err != nil {
+		return Finding{}, err
+	}
+	if viewer.ID == row.Owner {
+		shown.Sample, err = reveal(ctx, f.keys, row.Sample)
+	}
+	return shown, err
+}
