@@ -169,6 +169,13 @@ func keptInJPEG(c chunk) bool {
 
 // cleanJPEG leaves out every segment that is not needed to show the picture, and what follows the picture.
 func (l *look) cleanJPEG() {
+	for c := range jpegSegments(l.all) {
+		// Of EXIF the tags were read. XMP, IPTC, comments and what makers keep for themselves may say anything.
+		read := bytes.HasPrefix(c.data, []byte("Exif\x00\x00")) || bytes.HasPrefix(c.data, []byte("MPF\x00"))
+		if c.kind != "\xff\xda" && !keptInJPEG(c) && !read {
+			l.report.Telling = true
+		}
+	}
 	if !l.report.Telling && !l.appendedJPEG() {
 		return
 	}
@@ -232,10 +239,11 @@ func (l *look) cleanPNG() {
 // cleanWebP puts zeros in the place of the metadata: its chunks stay where they are, so that nothing else has to change.
 func (l *look) cleanWebP() {
 	for c := range riffChunks(l.all) {
-		if c.kind == "EXIF" || c.kind == "XMP " {
-			if l.report.Telling {
-				l.zero(c.from+8, c.from+8+len(c.data))
-			}
+		l.report.Telling = l.report.Telling || c.kind == "XMP " && len(bytes.Trim(c.data, "\x00")) > 0
+	}
+	for c := range riffChunks(l.all) {
+		if l.report.Telling && (c.kind == "EXIF" || c.kind == "XMP ") {
+			l.zero(c.from+8, c.from+8+len(c.data))
 		}
 	}
 }
