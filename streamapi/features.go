@@ -35,7 +35,7 @@ func (f features) GetSupportedMethods(context.Context, *shared.Empty) (*serverfe
 		for _, m := range info.Methods {
 			supported := &serverfeatures.SupportedMethod{ServiceName: strings.ToLower(service), MethodName: strings.ToLower(m.Name)}
 			switch {
-			case strings.HasSuffix(service, ".PersistentSubscriptions") && slices.Contains([]string{"Create", "Update", "Delete", "Read"}, m.Name):
+			case strings.HasSuffix(service, ".PersistentSubscriptions") && m.Name != "RestartSubsystem":
 				supported.Features = []string{"stream", "all"}
 			case strings.HasSuffix(service, ".Streams") && m.Name == "BatchAppend":
 				supported.Features = []string{"deadline_duration"}
