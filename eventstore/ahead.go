@@ -21,8 +21,8 @@ type decodedChunk struct {
 func (s *Store) decodedAhead(ctx context.Context, raws iter.Seq2[Raw, error]) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		var (
-			chunks = make(chan decodedChunk)
-			used   = make(chan []Recorded, 2) // were yielded: there is room in them again
+			chunks = make(chan decodedChunk, 1)
+			used   = make(chan []Recorded, 3) // were yielded: there is room in them again
 			stop   = make(chan struct{})
 			over   atomic.Bool
 		)
@@ -72,7 +72,7 @@ func (s *Store) decodeChunks(ctx context.Context, raws iter.Seq2[Raw, error], us
 		var events []Recorded
 		select {
 		case events = <-used:
-			clear(events)
+			clear(events[:cap(events)])
 		default:
 		}
 		if cap(events) < len(chunk) {

@@ -17,6 +17,7 @@ type subjectKeys struct {
 	current   int32     // 0: there is none
 	made      time.Time // when the current one was
 	keys      map[int32]dataKey
+	broken    error // a key could not be unwrapped; then they are not kept
 }
 
 // Destroyed implements domain.SubjectKeys.

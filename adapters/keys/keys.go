@@ -208,7 +208,9 @@ func (r *Ring) load(ctx context.Context, subject domain.UserID, ahead func() []d
 		if k == nil {
 			k = noKeys(now)
 		}
-		r.cache.put(domain.UserID(s), k, epoch)
+		if k.broken == nil { // else its own reader is told, and nobody else
+			r.cache.put(domain.UserID(s), k, epoch)
+		}
 	}
 	return nil
 }
@@ -248,12 +250,14 @@ func (r *Ring) unwrapOne(subject domain.UserID, now time.Time, rows pgx.Rows) (*
 	if err != nil {
 		return nil, err
 	}
-	if k := found[subject]; k != nil {
-		return k, nil
+	k := found[subject]
+	if k == nil {
+		k = noKeys(now)
 	}
-	return noKeys(now), nil
+	return k, k.broken
 }
 
+// unwrapAll reads the keys of subjects. What is wrong with a subject's key stays with the subject (broken).
 func (r *Ring) unwrapAll(now time.Time, rows pgx.Rows) (map[domain.UserID]*subjectKeys, error) {
 	defer rows.Close()
 	found := map[domain.UserID]*subjectKeys{}
@@ -280,7 +284,8 @@ func (r *Ring) unwrapAll(now time.Time, rows pgx.Rows) (map[domain.UserID]*subje
 		}
 		key, err := r.masters.unwrap(subject, number, master, wrapped)
 		if err != nil {
-			return nil, err
+			k.broken = errors.Join(k.broken, err)
+			continue
 		}
 		if k.keys[number], err = newDataKey(subject, number, key); err != nil {
 			return nil, err

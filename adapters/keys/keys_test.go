@@ -121,6 +121,44 @@ func TestRing(t *testing.T) {
 		}
 	})
 
+	t.Run("the keys of many subjects are read together, and what is wrong with one stays with it", func(t *testing.T) {
+		t.Parallel()
+		var subjects []domain.UserID
+		sealed := map[domain.UserID][]byte{}
+		for i := range 20 {
+			s := domain.UserID(fmt.Sprintf("many %d", i))
+			subjects, sealed[s] = append(subjects, s), seal(t, r, s, "text of "+string(s))
+		}
+		if err := r.Destroy(ctx, "many 3"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pool.Exec(ctx, `INSERT INTO subject_keys (subject, number, master, wrapped, created_at)
+			SELECT 'many broken', number, master, wrapped, created_at FROM subject_keys WHERE subject = 'many 1'`); err != nil {
+			t.Fatal(err)
+		}
+		subjects = append(subjects, "many broken", "many never seen", "many\x00")
+		other := open(t, pool, masters(t, master))
+		ahead := func() []domain.UserID { return subjects }
+		for s, text := range sealed {
+			k, err := other.Subject(ctx, s, ahead)
+			if err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+			if destroyed := s == "many 3"; destroyed != k.Destroyed() || k.Has(text) == destroyed {
+				t.Errorf("%s: destroyed %v, its key is there %v", s, k.Destroyed(), k.Has(text))
+			}
+			if open, ok, err := k.Open(nil, text); err != nil || ok != (s != "many 3") || (ok && string(open) != "text of "+string(s)) {
+				t.Errorf("%s: %q, %v, %v", s, open, ok, err)
+			}
+		}
+		if _, err := other.Subject(ctx, "many broken", ahead); !errors.Is(err, domain.ErrBroken) {
+			t.Errorf("a key that is another subject's: %v", err)
+		}
+		if k, err := other.Subject(ctx, "many never seen", ahead); err != nil || k.Destroyed() || k.Has(sealed["many 1"]) {
+			t.Errorf("a subject without a key: %v, %v", k, err)
+		}
+	})
+
 	t.Run("a forgotten subject stays forgotten, in every process", func(t *testing.T) {
 		t.Parallel()
 		other := open(t, pool, masters(t, master))

@@ -372,7 +372,7 @@ func (c *committer) connected(ctx context.Context) error {
 		WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
 		return errors.Join(err, conn.Close(ctx))
 	}
-	c.conn = conn
+	c.conn, c.at = conn, 0 // who knows what it is connected to now
 	return nil
 }
 

@@ -51,10 +51,10 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 		if strings.ContainsRune(string(stream), 0) {
 			return // Postgres has no such text, and the log no such stream
 		}
-		left, size := limitOf(r.Limit), pageEvents
+		left, size, room := limitOf(r.Limit), pageEvents, 0
 		for left > 0 && from >= 0 {
 			limit := min(left, size)
-			page, full, err := l.page(ctx, sql, string(stream), int64(from), limit)
+			page, full, err := l.page(ctx, sql, room, string(stream), int64(from), limit)
 			if err != nil {
 				yield(eventstore.Raw{}, err)
 				return
@@ -67,7 +67,7 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 			if !full {
 				return
 			}
-			left -= len(page)
+			left, room = left-len(page), len(page)
 			size = nextSize(limit, page, full)
 			from = page[len(page)-1].Revision + step
 		}
@@ -89,8 +89,9 @@ func limitOf(n int) int {
 	return n
 }
 
-// page reads one page; the query's last argument is its limit. full is false when there is nothing behind it.
-func (l *Log) page(ctx context.Context, sql string, args ...any) (page []eventstore.Raw, full bool, err error) {
+// page reads one page; the query's last argument is its limit. It makes room for as many events as the page before had. full is
+// false when there is nothing behind it.
+func (l *Log) page(ctx context.Context, sql string, room int, args ...any) (page []eventstore.Raw, full bool, err error) {
 	select {
 	case <-l.closing:
 		return nil, false, eventstore.ErrClosed
@@ -105,7 +106,7 @@ func (l *Log) page(ctx context.Context, sql string, args ...any) (page []eventst
 	defer rows.Close()
 	limit, _ := args[len(args)-1].(int)
 	var a arena
-	page = make([]eventstore.Raw, 0, min(limit, pageEvents, 64))
+	page = make([]eventstore.Raw, 0, min(limit, max(room, 64)))
 	size := 0
 	for rows.Next() {
 		if size >= pageBytes {

@@ -24,6 +24,7 @@ type scan struct {
 	left          int                 // events
 	sparse        bool
 	size          int // events to ask for; 0: a page
+	room          int // for as many events as the page before had
 }
 
 type scanned struct {
@@ -112,11 +113,11 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 				before = min(before, after+1+window)
 			}
 		}
-		page, full, err = s.log.page(ctx, sql.dense, int64(after), int64(before), categories, types, limit)
+		page, full, err = s.log.page(ctx, sql.dense, s.room, int64(after), int64(before), categories, types, limit)
 	case types != nil:
-		page, full, err = s.log.page(ctx, sql.byType, int64(after), int64(before), types, limit)
+		page, full, err = s.log.page(ctx, sql.byType, s.room, int64(after), int64(before), types, limit)
 	default:
-		page, full, err = s.log.page(ctx, sql.byCategory, int64(after), int64(before), categories, limit)
+		page, full, err = s.log.page(ctx, sql.byCategory, s.room, int64(after), int64(before), categories, limit)
 	}
 	if err != nil {
 		return scanned{}, err
@@ -126,6 +127,7 @@ func (s *scan) next(ctx context.Context) (scanned, error) {
 		from = s.before
 	}
 	found := len(page)
+	s.room = found
 	s.size = nextSize(max(limit, s.size), page, full && found < limit)
 	s.advance(page, full, after, before)
 	if filtered {
@@ -226,7 +228,7 @@ func (s *scan) pagesAhead(ctx context.Context, yield func(scanned, error) bool) 
 		err error
 	}
 	var (
-		results = make(chan result)
+		results = make(chan result, 1)
 		stop    = make(chan struct{})
 		over    atomic.Bool
 	)
