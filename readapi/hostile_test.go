@@ -37,7 +37,7 @@ func (v *vault) tour() []string {
 		"/v1/media", "/v1/media/" + string(id), "/v1/media/" + string(id) + "/content", "/v1/media/" + string(id) + "/thumbnail",
 		"/v1/media/" + string(id) + "/history", "/v1/media/" + string(id) + "/access", "/v1/shares", "/v1/shares/" + string(s),
 		"/v1/shared-with-me", "/v1/public/secret", "/v1/public/secret/content", "/v1/moderation/cases", "/v1/moderation/cases/" + string(c),
-		"/v1/media/" + string(id) + "/moderation", "/v1/moderation/statistics", "/v1/audit", "/v1/usage", "/v1/streams/media-" + string(id), "/v1/events", "/v1/projections", "/v1/parked", "/v1/me",
+		"/v1/media/" + string(id) + "/moderation", "/v1/moderation/statistics", "/v1/audit", "/v1/usage", "/v1/streams/media-" + string(id), "/v1/events", "/v1/projections", "/v1/parked", "/v1/me", "/v1/notifications", "/v1/notifications/preferences", "/v1/webhooks",
 	}
 }
 
@@ -50,7 +50,7 @@ func TestEveryAnswerIsAsItIsDescribed(t *testing.T) {
 			if strings.HasSuffix(path, "/content") {
 				v.ask(http.MethodHead, who, path)
 			}
-			if path != "/v1/me" && path != "/v1/parked" && path != "/v1/projections" {
+			if path != "/v1/me" && path != "/v1/parked" && path != "/v1/notifications/preferences" && path != "/v1/webhooks" && path != "/v1/projections" {
 				v.get(who, path+"?as_of=3")
 			}
 		}

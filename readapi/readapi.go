@@ -42,6 +42,9 @@ type Parts struct {
 	Recorder  Recorder
 	Rebuilder Rebuilder
 	Parked    ParkedLister
+	// Notifications are what people were told; Recipients is how they want to be.
+	Notifications *projections.Notifications
+	Recipients    Recipients
 	Log       *slog.Logger  // for what cannot be answered to anybody; nil is slog.Default()
 	Heartbeat time.Duration // of live streams; 0 is 15 s
 }
@@ -61,6 +64,8 @@ type Server struct {
 	recorder  Recorder
 	rebuilder Rebuilder
 	parked    ParkedLister
+	told       *projections.Notifications
+	recipients Recipients
 	log       *slog.Logger
 	beat      time.Duration
 }
@@ -69,7 +74,7 @@ type Server struct {
 func New(p Parts) *Server {
 	s := &Server{
 		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit, usages: p.Usage,
-		history: p.History, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, log: p.Log, beat: p.Heartbeat,
+		history: p.History, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, told: p.Notifications, recipients: p.Recipients, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

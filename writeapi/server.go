@@ -28,6 +28,8 @@ type Server struct {
 	Moderation *commands.Moderation
 	Findings   *commands.Findings
 	Operations *commands.Operations
+	// Notifications is what people say about being told.
+	Notifications *commands.Notifications
 	// MaxFile bounds one file in bytes: the policy's.
 	MaxFile int64
 	// Refused is told of what the routes refuse; nil: nobody is told. RecordRefusals makes one.
@@ -45,6 +47,7 @@ func (s *Server) Table() []web.Route {
 	reporters := append(slices.Clone(owners), domain.RoleModerator)
 	moderators := []domain.Role{domain.RoleModerator}
 	admins := []domain.Role{domain.RoleAdmin}
+	somebody := append(slices.Clone(owners), domain.RoleModerator, domain.RoleAuditor, domain.RoleAnalyst, domain.RoleAdmin)
 	judges := []domain.Role{domain.RoleModerator, domain.RoleAdmin} // admins for what was escalated
 	const (
 		post, patch, del = http.MethodPost, http.MethodPatch, http.MethodDelete
@@ -68,6 +71,14 @@ func (s *Server) Table() []web.Route {
 		{Method: post, Path: "/v1/shares", Name: "grantShare", Roles: owners, Handler: s.grantShare},
 		{Method: patch, Path: share, Name: "changeShare", Roles: owners, Handler: s.changeShare},
 		{Method: del, Path: share, Name: "revokeShare", Roles: owners, Handler: s.revokeShare},
+
+		{Method: post, Path: "/v1/notifications/read-all", Name: "readAllNotifications", Roles: somebody, Handler: s.readAllNotifications},
+		{Method: post, Path: "/v1/notifications/{id}/read", Name: "readNotification", Roles: somebody, Handler: s.readNotification},
+		{Method: http.MethodPut, Path: "/v1/notifications/preferences", Name: "setPreferences", Roles: somebody, Handler: s.setPreferences},
+		{Method: post, Path: "/v1/webhooks", Name: "addWebhook", Roles: somebody, Handler: s.addWebhook},
+		{Method: del, Path: "/v1/webhooks/{id}", Name: "removeWebhook", Roles: somebody, Handler: s.removeWebhook},
+		{Method: post, Path: "/v1/webhooks/{id}/rotate", Name: "rotateWebhook", Roles: somebody, Handler: s.rotateWebhook},
+		{Method: post, Path: "/v1/webhooks/{id}/replay", Name: "replayWebhook", Roles: somebody, Handler: s.replayWebhook},
 
 		{Method: post, Path: "/v1/parked/{id}/retry", Name: "retryParked", Roles: admins, Handler: s.retryParked},
 		{Method: del, Path: "/v1/parked/{id}", Name: "dropParked", Roles: admins, Handler: s.dropParked},

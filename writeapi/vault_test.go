@@ -107,7 +107,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	v.server = &Server{
 		Media: commands.NewMedia(commanded, blobStore), Shares: commands.NewShares(commanded),
 		Moderation: commands.NewModeration(commanded), Findings: commands.NewFindings(commanded, nothingFound{}),
-		Operations: commands.NewOperations(commanded, v.tray),
+		Operations: commands.NewOperations(commanded, v.tray), Notifications: commands.NewNotifications(commanded, inbox{v}),
 		MaxFile:    media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
 	}
 	if change != nil {

@@ -104,6 +104,7 @@ type models struct {
 	audit    *projections.Audit
 	usage    *projections.Usage
 	history  *projections.History
+	told     *projections.Notifications
 }
 
 func openModels(h *history, observe func(projections.Batch)) (*models, error) {
@@ -111,7 +112,8 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 		projections.Define(projections.LibraryProjection()), projections.Define(projections.SharesProjection()),
 		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()),
 		projections.Define(projections.FindingsProjection()),
-		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()))
+		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()),
+		projections.Define(projections.NotificationsProjection()))
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +128,9 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.history, errs[6] = projections.NewHistory(engine, h.store, m.access)
 	var wrong error
 	m.findings, wrong = projections.NewFindings(engine, h.keys)
-	return m, errors.Join(append(errs[:], wrong)...)
+	var errTold error
+	m.told, errTold = projections.NewNotifications(engine)
+	return m, errors.Join(append(errs[:], wrong, errTold)...)
 }
 
 // app is the whole vault. This file and serve.go are the only place where its parts meet.

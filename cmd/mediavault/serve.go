@@ -124,6 +124,7 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 	if p["write"] {
 		(&writeapi.Server{
 			Media: a.media, Shares: commands.NewShares(a.vault), Moderation: commands.NewModeration(a.vault), Findings: a.findings,
+			Notifications: commands.NewNotifications(a.vault, a.models.told),
 			Operations: commands.NewOperations(a.vault, desk{a.reactors, a.models.engine}),
 			MaxFile:    cfg.MaxUpload, Refused: record,
 		}).Routes(router)
@@ -132,7 +133,8 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 		m := a.models
 		api := readapi.New(readapi.Parts{
 			Engine: m.engine, Library: m.library, Access: m.access, Shares: m.shares, Review: m.review, Findings: m.findings, Audit: m.audit, Usage: m.usage,
-			History: m.history, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Parked: shown{desk{a.reactors, a.models.engine}}, Log: a.log,
+			History: m.history, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Recipients: recipients{a},
+			Parked: shown{desk{a.reactors, a.models.engine}}, Log: a.log,
 		})
 		web.Mount(router, api.Routes(), api.Refused)
 	}

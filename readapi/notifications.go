@@ -1,0 +1,100 @@
+package readapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/internal/web"
+	"github.com/mediavault-io/mediavault/projections"
+)
+
+// Recipients knows how people want to be told, as it is at this moment.
+type Recipients interface {
+	Recipient(ctx context.Context, person domain.UserID) (Recipient, error)
+}
+
+// Recipient is how one person wants to be told.
+type Recipient struct {
+	Off       []Muted
+	Email     string
+	EmailFrom string // person, identity_provider, or "" for none
+	Webhooks  []Webhook
+}
+
+// Muted is a topic that a person does not want on a channel.
+type Muted struct {
+	Channel domain.Channel `json:"channel"`
+	Topic   domain.Topic   `json:"topic"`
+}
+
+// Webhook is one of a person's webhooks, without its secret.
+type Webhook struct {
+	ID            string         `json:"id"`
+	URL           string         `json:"url"`
+	Format        string         `json:"format"`
+	Topics        []domain.Topic `json:"topics"` // none: all
+	RotatingUntil *time.Time     `json:"rotating_until,omitempty"`
+}
+
+type inbox struct {
+	web.List[projections.Notification]
+	Unread int64 `json:"unread"`
+}
+
+func (s *Server) listNotifications(w http.ResponseWriter, r *http.Request) error {
+	q := web.NewQuery(r)
+	page, unread := q.Page(pageSize, maxPageSize), q.Bool("unread", false)
+	m := asOf(q)
+	if err := q.Done(); err != nil {
+		return err
+	}
+	if err := s.ready(w, r, m, projections.NotificationsName); err != nil {
+		return err
+	}
+	found, err := s.told.List(r.Context(), web.Actor(r), unread, paging(page), m)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, inbox{List: web.NewList(found.Items, found.Total, page, found.Next), Unread: found.Unread})
+}
+
+type preferences struct {
+	Off       []Muted          `json:"off"`
+	Email     string           `json:"email"`
+	EmailFrom string           `json:"email_from"`
+	Topics    []domain.Topic   `json:"topics"` // that there are
+	Channels  []domain.Channel `json:"channels"`
+}
+
+func (s *Server) recipient(w http.ResponseWriter, r *http.Request) (Recipient, error) {
+	if err := web.NewQuery(r).Done(); err != nil {
+		return Recipient{}, err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return s.recipients.Recipient(r.Context(), web.Actor(r).ID)
+}
+
+func (s *Server) getPreferences(w http.ResponseWriter, r *http.Request) error {
+	found, err := s.recipient(w, r)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, preferences{
+		Off: append([]Muted{}, found.Off...), Email: found.Email, EmailFrom: found.EmailFrom, Topics: domain.Topics(), Channels: domain.Channels(),
+	})
+}
+
+type webhooks struct {
+	Items []Webhook `json:"items"`
+	Total int       `json:"total"`
+}
+
+func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request) error {
+	found, err := s.recipient(w, r)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, webhooks{Items: append([]Webhook{}, found.Webhooks...), Total: len(found.Webhooks)})
+}

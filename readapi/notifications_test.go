@@ -1,0 +1,84 @@
+package readapi_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/notification"
+	"github.com/mediavault-io/mediavault/eventstore"
+	"github.com/mediavault-io/mediavault/readapi"
+)
+
+type recipients struct{}
+
+func (recipients) Recipient(context.Context, domain.UserID) (readapi.Recipient, error) {
+	until := time.Now().UTC()
+	return readapi.Recipient{
+		Off: []readapi.Muted{{Channel: domain.ChannelEmail, Topic: domain.TopicItemDecided}}, Email: "alice@example.org", EmailFrom: "person",
+		Webhooks: []readapi.Webhook{{
+			ID: "0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21", URL: "https://hooks.example.org", Format: "standard",
+			Topics: []domain.Topic{domain.TopicItemDecided}, RotatingUntil: &until,
+		}},
+	}, nil
+}
+
+// tell raises a notification, and answers its stream.
+func (v *vault) tell(to domain.UserID, cause int64, outcome notification.Outcome) (eventstore.Stream, int64) {
+	v.Helper()
+	id := notification.IDOf(to, domain.TopicItemDecided, cause)
+	stream := eventstore.StreamOf(notification.Category, id)
+	return stream, v.by("system", stream, notification.Sent{
+		Notification: id, To: to, Channel: domain.ChannelInApp, Outcome: outcome, Attempt: 1,
+		About: notification.About{
+			Topic: domain.TopicItemDecided, Media: "0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e22", Case: "0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e23", Code: "remove", Cause: cause,
+		},
+	})
+}
+
+type box struct {
+	Items []struct {
+		ID     string
+		Email  string
+		ReadAt *time.Time `json:"read_at"`
+	}
+	Total      int64
+	Unread     int64
+	NextCursor string `json:"next_cursor"`
+}
+
+func TestNotificationsAreReadByTheirPersonAsOfAnyMoment(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	first, before := v.tell("alice", 1, notification.Delivered)
+	second, _ := v.tell("alice", 2, notification.Delivered)
+	v.tell("alice", 3, notification.Suppressed) // not wanted in the app
+	v.tell("bob", 4, notification.Delivered)
+	v.by("system", second, notification.Sent{
+		Notification: notification.ID(second.ID()), To: "alice", Channel: domain.ChannelEmail, Outcome: notification.Delivered, Attempt: 1,
+	})
+	last := v.by("alice", first, notification.Read{By: "alice"})
+
+	got := into[box](v, "alice user", "/v1/notifications", after(last)...)
+	if got.Total != 2 || got.Unread != 1 || got.Items[0].ID != second.ID() || got.Items[0].Email != "delivered" || got.Items[1].ReadAt == nil {
+		t.Errorf("%+v", got)
+	}
+	if got = into[box](v, "alice user", "/v1/notifications?unread=true", after(last)...); got.Total != 1 || got.Items[0].ID != second.ID() {
+		t.Errorf("unread: %+v", got)
+	}
+	page := into[box](v, "alice user", "/v1/notifications?page_size=1", after(last)...)
+	if next := into[box](v, "alice user", "/v1/notifications?page_size=1&cursor="+page.NextCursor); next.Items[0].ID != first.ID() {
+		t.Errorf("second page: %+v", next)
+	}
+	then := into[box](v, "alice user", "/v1/notifications?as_of="+itoa(before))
+	if then.Total != 1 || then.Unread != 1 || then.Items[0].ReadAt != nil {
+		t.Errorf("as of %d: %+v", before, then)
+	}
+	if none := into[box](v, "mallory user", "/v1/notifications", after(last)...); none.Total != 0 || none.Unread != 0 {
+		t.Errorf("a stranger sees %+v", none)
+	}
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

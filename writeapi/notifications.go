@@ -1,0 +1,145 @@
+package writeapi
+
+import (
+	"net/http"
+
+	"github.com/mediavault-io/mediavault/commands"
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/notification"
+	people "github.com/mediavault-io/mediavault/domain/recipient"
+	"github.com/mediavault-io/mediavault/internal/web"
+)
+
+func notificationID(s string) (notification.ID, error) {
+	id, err := domain.ParseCaseID(s) // any UUID
+	return notification.ID(id), err
+}
+
+func webhookID(s string) (people.EndpointID, error) {
+	id, err := domain.ParseCaseID(s) // any UUID
+	return people.EndpointID(id), err
+}
+
+func (s *Server) readNotification(w http.ResponseWriter, r *http.Request) error {
+	return simply(w, r, notificationID, s.Notifications.MarkRead)
+}
+
+type marked struct {
+	Count    int   `json:"count"`
+	Position int64 `json:"position"` // of the last; 0: nothing was unread
+}
+
+func (s *Server) readAllNotifications(w http.ResponseWriter, r *http.Request) error {
+	env, err := anew(r)
+	if err != nil {
+		return err
+	}
+	if _, err := maybe[struct{}](r, maxJSON); err != nil {
+		return err
+	}
+	env.IdempotencyKey = "" // marking again marks nothing
+	n, last, err := s.Notifications.MarkAllRead(r.Context(), env)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, marked{Count: n, Position: int64(last)})
+}
+
+func (s *Server) setPreferences(w http.ResponseWriter, r *http.Request) error {
+	if err := web.NewQuery(r).Done(); err != nil {
+		return err
+	}
+	env, err := envelope(r)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		Email *string `json:"email"`
+		Off   []struct {
+			Channel domain.Channel `json:"channel"`
+			Topic   domain.Topic   `json:"topic"`
+		} `json:"off"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	var p commands.Preferences
+	for _, o := range body.Off {
+		p.Off = append(p.Off, people.Off{Channel: o.Channel, Topic: o.Topic})
+	}
+	if body.Email != nil {
+		p.Address = *body.Email
+	}
+	receipt, err := s.Notifications.SetPreferences(r.Context(), env, p)
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, nil)
+}
+
+// webhook is the answer where a secret is made; it is answered this once.
+type webhook struct {
+	web.Written
+	Webhook people.EndpointID `json:"webhook_id"`
+	Secret  string               `json:"secret,omitempty"`
+}
+
+func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
+	env, err := anew(r)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		URL    string           `json:"url"`
+		Format people.Format `json:"format"`
+		Topics []domain.Topic   `json:"topics"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	id, secret, receipt, err := s.Notifications.AddWebhook(r.Context(), env, commands.Webhook{URL: body.URL, Format: body.Format, Topics: body.Topics})
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusCreated, "/v1/webhooks", receipt, webhook{Written: written(receipt), Webhook: id, Secret: secret})
+}
+
+func (s *Server) rotateWebhook(w http.ResponseWriter, r *http.Request) error {
+	env, id, err := on(r, webhookID)
+	if err != nil {
+		return err
+	}
+	if _, err := maybe[struct{}](r, maxJSON); err != nil {
+		return err
+	}
+	secret, receipt, err := s.Notifications.RotateWebhook(r.Context(), env, id)
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, webhook{Written: written(receipt), Webhook: id, Secret: secret})
+}
+
+func (s *Server) removeWebhook(w http.ResponseWriter, r *http.Request) error {
+	return simply(w, r, webhookID, s.Notifications.RemoveWebhook)
+}
+
+func (s *Server) replayWebhook(w http.ResponseWriter, r *http.Request) error {
+	env, id, err := on(r, webhookID)
+	if err != nil {
+		return err
+	}
+	body, err := web.Decode[struct {
+		After *int64 `json:"after"`
+	}](r, maxJSON)
+	if err != nil {
+		return err
+	}
+	if body.After == nil {
+		return domain.ErrInvalid.On("after").Because("accepted is a position from 0")
+	}
+	receipt, err := s.Notifications.ReplayWebhook(r.Context(), env, id, *body.After)
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, nil)
+}
