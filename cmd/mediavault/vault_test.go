@@ -158,7 +158,9 @@ func (v *vault) run(args ...string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(v.t.Context(), startTime)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, append(args, "--data", v.dir)...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, path, append(args, "--data", v.dir)...)
+	cmd.Env = v.cmd.Env
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
