@@ -5,9 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
+	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 )
@@ -18,14 +22,25 @@ func (s Screening) derive(ctx context.Context, subject *Subject) (media.Derived,
 	r := subject.Examined.Report
 	derived := media.Derived{Version: subject.Version, Blurhash: r.Blurhash}
 	for _, p := range r.Pictures {
-		d, err := s.storePicture(ctx, subject, p)
+		d, err := storePicture(ctx, s.Media, subject, p)
 		if err != nil {
 			return media.Derived{}, err
 		}
 		derived.Derivatives = append(derived.Derivatives, d)
 	}
-	if r.Telling && len(r.Edits) > 0 {
+	switch {
+	case !r.Telling:
+	case len(r.Edits) > 0:
 		d, err := s.storeClean(ctx, subject)
+		if err != nil {
+			return media.Derived{}, err
+		}
+		derived.Derivatives = append(derived.Derivatives, d)
+	case streams(subject.File.Type) && s.Tools.FFmpeg != "":
+		d, err := s.storeWithout(ctx, subject)
+		if errors.Is(err, analyzers.ErrCannot) {
+			break // others do not get it, then, unless the owner says so
+		}
 		if err != nil {
 			return media.Derived{}, err
 		}
@@ -34,10 +49,46 @@ func (s Screening) derive(ctx context.Context, subject *Subject) (media.Derived,
 	return derived, nil
 }
 
-func (s Screening) storePicture(ctx context.Context, subject *Subject, p analyzers.Picture) (media.Derivative, error) {
+// storeWithout copies a video or sound without its tags.
+func (s Screening) storeWithout(ctx context.Context, subject *Subject) (media.Derivative, error) {
+	in, err := spool(ctx, subject)
+	if err != nil {
+		return media.Derivative{}, err
+	}
+	defer in.Close()
+	out, err := s.Tools.WithoutMetadata(ctx, in, subject.File.Type, subject.Size+subject.Size/8+1<<20)
+	if err != nil {
+		return media.Derivative{}, err
+	}
+	defer out.Close()
+	return storeFile(ctx, s.Media, subject, out, media.Derivative{
+		Kind: media.KindClean, Type: subject.File.Type, Width: subject.stream.Width, Height: subject.stream.Height,
+	})
+}
+
+// storeFile stores what a tool wrote, under the name of its content.
+func storeFile(ctx context.Context, to *commands.Media, subject *Subject, file *os.File, d media.Derivative) (media.Derivative, error) {
+	digest := sha256.New()
+	size, err := io.Copy(digest, file)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return media.Derivative{}, fmt.Errorf("read what was made: %w", err)
+	}
+	d.SHA256, d.Size = domain.Digest(hex.EncodeToString(digest.Sum(nil))), size
+	info, err := to.StoreDerivative(ctx, subject.Owner, subject.Media, string(d.Kind)+string(d.SHA256), file, size, d.Type)
+	if err != nil {
+		return media.Derivative{}, fmt.Errorf("store what was made: %w", err)
+	}
+	d.Object = info.Key
+	return d, nil
+}
+
+func storePicture(ctx context.Context, to *commands.Media, subject *Subject, p analyzers.Picture) (media.Derivative, error) {
 	sum := sha256.Sum256(p.Bytes)
 	digest := domain.Digest(hex.EncodeToString(sum[:]))
-	info, err := s.Media.StoreDerivative(ctx, subject.Owner, subject.Media, string(digest), bytes.NewReader(p.Bytes), int64(len(p.Bytes)), p.Type)
+	info, err := to.StoreDerivative(ctx, subject.Owner, subject.Media, string(digest), bytes.NewReader(p.Bytes), int64(len(p.Bytes)), p.Type)
 	if err != nil {
 		return media.Derivative{}, fmt.Errorf("store a thumbnail: %w", err)
 	}

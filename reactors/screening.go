@@ -26,7 +26,8 @@ type Screening struct {
 	// Stages look at what was examined, in this order; every one of them, whatever those before it said.
 	Stages     []Stage
 	Thresholds analyzers.Thresholds
-	MinScore   int // a version with a lower security score is looked at by a person; 0: no score is too low
+	Tools      analyzers.Tools // for video and sound; the zero Tools has none
+	MinScore   int             // a version with a lower security score is looked at by a person; 0: no score is too low
 }
 
 // Examiner has untrusted bytes looked at. It reads all of them, also those that it does not need. An error is that of the
@@ -68,10 +69,12 @@ type Subject struct {
 	Sniffed string
 	Missing bool
 	EICAR   bool // the test file of virus scanners is in it
+	Located bool // a video or sound in which a place is marked
 	// Examined is what the child saw: a report, or how it failed.
 	Examined analyzers.Examination
 
-	media *commands.Media
+	media  *commands.Media
+	stream analyzers.Stream // of a video or sound, where there is a tool that reads it
 }
 
 // Open opens the stored bytes once more, from their beginning. They are untrusted: decode them in a child only. The caller closes
@@ -93,6 +96,9 @@ func (s *Subject) Picture(name string) []byte {
 
 // Name implements Reactor.
 func (Screening) Name() string { return "screening" }
+
+// Tuning implements Tuned: the largest file has to be read whole in one attempt.
+func (Screening) Tuning() Tuning { return Tuning{Timeout: 15 * time.Minute} }
 
 // Types implements Reactor.
 func (Screening) Types() []string {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
@@ -40,8 +42,51 @@ func (s Screening) examine(ctx context.Context, subject *Subject) error {
 		return err
 	}
 	subject.Size, subject.SHA256 = pass.size, domain.Digest(hex.EncodeToString(pass.digest.Sum(nil)))
-	subject.EICAR, subject.Sniffed = pass.eicar, s.Media.Sniff(pass.head)
+	subject.EICAR, subject.Sniffed, subject.Located = pass.eicar, s.Media.Sniff(pass.head), pass.located
+	return s.probe(ctx, subject)
+}
+
+// probe has a video or sound read by a tool, where there is one. Without it, a place that is marked in the usual way is seen all
+// the same, so that others do not get it.
+func (s Screening) probe(ctx context.Context, subject *Subject) error {
+	if !streams(subject.File.Type) {
+		return nil
+	}
+	r := &subject.Examined.Report
+	if r.Telling = r.Telling || subject.Located; s.Tools.FFprobe == "" {
+		return nil
+	}
+	file, err := spool(ctx, subject)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	seen, err := s.Tools.Probe(ctx, file)
+	if errors.Is(err, analyzers.ErrCannot) {
+		r.Findings = append(r.Findings, analyzers.Finding{Stage: analyzers.Content, Code: "undecodable", Verdict: media.VerdictReview})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	subject.stream = seen
+	r.Width, r.Height, r.TakenAt, r.Place, r.Author = seen.Width, seen.Height, seen.TakenAt, seen.Place, seen.Author
+	r.Telling = r.Telling || seen.Telling
 	return nil
+}
+
+func streams(kind string) bool {
+	return strings.HasPrefix(kind, "video/") || strings.HasPrefix(kind, "audio/")
+}
+
+// spool copies the stored bytes into a file that tools can seek in. The caller closes it.
+func spool(ctx context.Context, subject *Subject) (*os.File, error) {
+	blob, err := subject.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	return analyzers.Spool(blob)
 }
 
 // pass is one reading of the bytes by all who need them.
@@ -51,7 +96,8 @@ type pass struct {
 	size   int64
 	head   []byte
 	last   []byte // the end of what was read before: what is looked for may lie across
-	eicar  bool
+
+	eicar, located bool
 }
 
 // eicar is the test file of virus scanners (https://www.eicar.org), in two parts so that a scanner lets this file pass.
@@ -68,17 +114,25 @@ func (p *pass) Read(b []byte) (int, error) {
 	if wanted := commands.SniffSize - len(p.head); wanted > 0 {
 		p.head = append(p.head, part[:min(n, wanted)]...)
 	}
-	if !p.eicar {
-		sign := eicar()
-		across := append(p.last, part[:min(n, len(sign)-1)]...)
-		p.eicar = bytes.Contains(part, sign) || bytes.Contains(across, sign)
-		if n >= len(sign)-1 {
-			p.last = append(p.last[:0], part[n-len(sign)+1:]...)
-		} else {
-			p.last = append([]byte(nil), across[max(0, len(across)-len(sign)+1):]...)
-		}
-	}
+	p.search(part)
 	return n, err
+}
+
+// search looks for what is found by its bytes alone, also across two readings.
+func (p *pass) search(part []byte) {
+	const longest = 68 // the longest of these, less than which is kept
+	sign := eicar()
+	across := append(p.last, part[:min(len(part), longest-1)]...)
+	for _, b := range [][]byte{part, across} {
+		p.eicar = p.eicar || bytes.Contains(b, sign)
+		// Of QuickTime and its kin: the atom, with the high byte of its length, and Apple's key.
+		p.located = p.located || bytes.Contains(b, []byte("\xa9xyz\x00")) || bytes.Contains(b, []byte("quicktime.location"))
+	}
+	if len(part) >= longest-1 {
+		p.last = append(p.last[:0], part[len(part)-longest+1:]...)
+	} else {
+		p.last = append([]byte(nil), across[max(0, len(across)-longest+1):]...)
+	}
 }
 
 // took is how long a stage took. What the child looked at for it counts as its own.
@@ -97,6 +151,7 @@ func inspected(s *Subject) *media.Inspected {
 	r := s.Examined.Report
 	seen := &media.Inspected{
 		Version: s.Version, Width: r.Width, Height: r.Height, Orientation: r.Orientation, Frames: r.Frames, Pages: r.Pages,
+		Length: s.stream.Length, Video: s.stream.Video, Audio: s.stream.Audio,
 		Camera: r.Camera, Lens: r.Lens, TakenAt: r.TakenAt, Telling: r.Telling,
 		Place: domain.NewPersonal(s.Owner, r.Place), Author: domain.NewPersonal(s.Owner, r.Author),
 	}

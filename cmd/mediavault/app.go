@@ -105,6 +105,8 @@ type models struct {
 	usage    *projections.Usage
 	history  *projections.History
 	told     *projections.Notifications
+	twins    *projections.Duplicates
+	captions *projections.Suggestions
 }
 
 func openModels(h *history, observe func(projections.Batch)) (*models, error) {
@@ -113,7 +115,8 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()),
 		projections.Define(projections.FindingsProjection()),
 		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()),
-		projections.Define(projections.NotificationsProjection()))
+		projections.Define(projections.NotificationsProjection()),
+		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +133,10 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.findings, wrong = projections.NewFindings(engine, h.keys)
 	var errTold error
 	m.told, errTold = projections.NewNotifications(engine)
-	return m, errors.Join(append(errs[:], wrong, errTold)...)
+	var errTwins, errCaptions error
+	m.twins, errTwins = projections.NewDuplicates(engine, m.access)
+	m.captions, errCaptions = projections.NewSuggestions(engine, h.keys)
+	return m, errors.Join(append(errs[:], wrong, errTold, errTwins, errCaptions)...)
 }
 
 // app is the whole vault. This file and serve.go are the only place where its parts meet.
@@ -198,8 +204,9 @@ func (a *app) build(ctx context.Context) error {
 		return err
 	}
 	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
-		a.screening(policy), reactors.Enforcement{Media: a.media},
-		reactors.Review{Moderation: commands.NewModeration(a.vault)}, reactors.Destruction{Media: a.media})
+		a.screening(policy), a.derivatives(), reactors.Enforcement{Media: a.media},
+		reactors.Review{Moderation: commands.NewModeration(a.vault)},
+		reactors.Describing{Media: a.media, Describer: describersOf(cfg)}, reactors.Lookalikes{Media: a.media, Index: a.models.twins}, reactors.Destruction{Media: a.media})
 	a.reactors.Add(a.keeping()...)
 	a.reactors.Add(reactors.Findings{Findings: a.findings, Patterns: patterns})
 	a.rebuilds = newRebuilds(a.models.engine, a.log)

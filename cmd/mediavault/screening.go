@@ -20,9 +20,14 @@ func (a *app) screening(policy media.Policy) reactors.Screening {
 	stages = append(stages, reactors.ExaminedStages()...)
 	stages = append(stages, malware)
 	return reactors.Screening{
-		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore,
+		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore, Tools: analyzers.FindTools(),
 		Thresholds: analyzers.Thresholds{Pixels: c.MaxPixels, Pages: c.MaxPages, Expanded: c.MaxExpanded, Ratio: c.MaxRatio},
 	}
+}
+
+// derivatives builds what makes posters, pages and videos to be played.
+func (a *app) derivatives() reactors.Derivatives {
+	return reactors.Derivatives{Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Tools: analyzers.FindTools()}
 }
 
 // close ends the children, and then what every part stands on.
