@@ -43,7 +43,7 @@ type vault struct {
 func allModels() []Model {
 	return []Model{
 		Define(LibraryProjection()), Define(SharesProjection()), Define(AccessProjection()), Define(ReviewProjection()),
-		Define(AuditProjection()), Define(UsageProjection()),
+		Define(AuditProjection()), Define(UsageProjection()), Define(DuplicatesProjection()), Define(SuggestionsProjection()),
 	}
 }
 

@@ -31,13 +31,16 @@ func (v *vault) tour() []string {
 		Case: c, Media: id, Owner: "alice", Origin: moderation.FromDetector, By: "system", Category: "spam", Score: 70,
 	})
 	f := newFinding(v, id)
+	v.by("alice", mediaStream(id), media.DescriptionRequested{Number: 1, Version: 1, By: "alice"})
+	v.by("system", mediaStream(id), media.DescriptionSuggested{Number: 1, Version: 1, Text: domain.NewPersonal("alice", "A harbour"), Provider: "metadata"})
 	v.settled()
 	return []string{
 		"/v1/findings", "/v1/findings/" + string(f),
 		"/v1/media", "/v1/media/" + string(id), "/v1/media/" + string(id) + "/content", "/v1/media/" + string(id) + "/thumbnail",
 		"/v1/media/" + string(id) + "/history", "/v1/media/" + string(id) + "/access", "/v1/shares", "/v1/shares/" + string(s),
 		"/v1/shared-with-me", "/v1/public/secret", "/v1/public/secret/content", "/v1/moderation/cases", "/v1/moderation/cases/" + string(c),
-		"/v1/media/" + string(id) + "/moderation", "/v1/moderation/statistics", "/v1/audit", "/v1/usage", "/v1/streams/media-" + string(id), "/v1/events", "/v1/projections", "/v1/parked", "/v1/me", "/v1/notifications", "/v1/notifications/preferences", "/v1/webhooks",
+		"/v1/media/" + string(id) + "/moderation", "/v1/media/" + string(id) + "/duplicates", "/v1/media/" + string(id) + "/suggestion",
+		"/v1/moderation/statistics", "/v1/audit", "/v1/usage", "/v1/streams/media-" + string(id), "/v1/events", "/v1/projections", "/v1/parked", "/v1/me", "/v1/notifications", "/v1/notifications/preferences", "/v1/webhooks",
 	}
 }
 

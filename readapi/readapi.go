@@ -29,52 +29,56 @@ func OpenAPI() []byte { return openAPI }
 
 // Parts are what the API asks. All but Log and Heartbeat are needed.
 type Parts struct {
-	Engine    *projections.Engine
-	Library   *projections.Library
-	Access    *projections.Access
-	Shares    *projections.Shares
-	Review    *projections.Review
-	Findings  *projections.Findings
-	Audit     *projections.Audit
-	Usage     *projections.Usage
-	History   *projections.History
-	Blobs     *blobs.S3
-	Recorder  Recorder
-	Rebuilder Rebuilder
-	Parked    ParkedLister
+	Engine      *projections.Engine
+	Library     *projections.Library
+	Access      *projections.Access
+	Shares      *projections.Shares
+	Review      *projections.Review
+	Findings    *projections.Findings
+	Audit       *projections.Audit
+	Usage       *projections.Usage
+	History     *projections.History
+	Duplicates  *projections.Duplicates
+	Suggestions *projections.Suggestions
+	Blobs       *blobs.S3
+	Recorder    Recorder
+	Rebuilder   Rebuilder
+	Parked      ParkedLister
 	// Notifications are what people were told; Recipients is how they want to be.
 	Notifications *projections.Notifications
 	Recipients    Recipients
-	Log       *slog.Logger  // for what cannot be answered to anybody; nil is slog.Default()
-	Heartbeat time.Duration // of live streams; 0 is 15 s
+	Log           *slog.Logger  // for what cannot be answered to anybody; nil is slog.Default()
+	Heartbeat     time.Duration // of live streams; 0 is 15 s
 }
 
 // Server answers the routes of Routes.
 type Server struct {
-	engine    *projections.Engine
-	library   *projections.Library
-	access    *projections.Access
-	shares    *projections.Shares
-	review    *projections.Review
-	findings  *projections.Findings
-	auditLog  *projections.Audit
-	usages    *projections.Usage
-	history   *projections.History
-	blobs     *blobs.S3
-	recorder  Recorder
-	rebuilder Rebuilder
-	parked    ParkedLister
-	told       *projections.Notifications
-	recipients Recipients
-	log       *slog.Logger
-	beat      time.Duration
+	engine      *projections.Engine
+	library     *projections.Library
+	access      *projections.Access
+	shares      *projections.Shares
+	review      *projections.Review
+	findings    *projections.Findings
+	auditLog    *projections.Audit
+	usages      *projections.Usage
+	history     *projections.History
+	duplicates  *projections.Duplicates
+	suggestions *projections.Suggestions
+	blobs       *blobs.S3
+	recorder    Recorder
+	rebuilder   Rebuilder
+	parked      ParkedLister
+	told        *projections.Notifications
+	recipients  Recipients
+	log         *slog.Logger
+	beat        time.Duration
 }
 
 // New makes a server of its parts.
 func New(p Parts) *Server {
 	s := &Server{
 		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit, usages: p.Usage,
-		history: p.History, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, told: p.Notifications, recipients: p.Recipients, log: p.Log, beat: p.Heartbeat,
+		history: p.History, duplicates: p.Duplicates, suggestions: p.Suggestions, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, told: p.Notifications, recipients: p.Recipients, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -28,6 +28,8 @@ func (s *Server) Routes() []web.Route {
 		{Method: get, Path: "/v1/media/{id}/thumbnail", Name: "getMediaThumbnail", Roles: somebody, Handler: s.mediaThumbnail, Streaming: true},
 		{Method: get, Path: "/v1/media/{id}/history", Name: "getMediaHistory", Roles: somebody, Handler: s.mediaHistory},
 		{Method: get, Path: "/v1/media/{id}/access", Name: "getMediaAccess", Roles: somebody, Handler: s.mediaAccess},
+		{Method: get, Path: "/v1/media/{id}/duplicates", Name: "getMediaDuplicates", Roles: somebody, Handler: s.mediaDuplicates},
+		{Method: get, Path: "/v1/media/{id}/suggestion", Name: "getMediaSuggestion", Roles: somebody, Handler: s.mediaSuggestion},
 		{Method: get, Path: "/v1/media/{id}/moderation", Name: "getMediaModeration", Roles: somebody, Handler: s.mediaModeration},
 
 		{Method: get, Path: "/v1/shares", Name: "listShares", Roles: somebody, Handler: s.listShares},

@@ -75,7 +75,8 @@ func newVault(t *testing.T, options ...option) *vault {
 	v.engine, err = projections.New(v.pool, v.store, projections.Options{Log: quiet()},
 		projections.Define(projections.LibraryProjection()), projections.Define(projections.SharesProjection()),
 		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()), projections.Define(projections.FindingsProjection()),
-		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()), projections.Define(projections.NotificationsProjection()))
+		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()),
+		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()), projections.Define(projections.NotificationsProjection()))
 	must(t, err)
 	must(t, v.engine.Prepare(t.Context()))
 	v.runEngine()
@@ -103,6 +104,10 @@ func newVault(t *testing.T, options ...option) *vault {
 	p.Notifications, err = projections.NewNotifications(v.engine)
 	must(t, err)
 	p.Recipients = recipients{}
+	p.Duplicates, err = projections.NewDuplicates(v.engine, p.Access)
+	must(t, err)
+	p.Suggestions, err = projections.NewSuggestions(v.engine, keys)
+	must(t, err)
 	p.History, err = projections.NewHistory(v.engine, v.store, p.Access)
 	must(t, err)
 	o := web.Options{Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})), Identify: identify, Faults: []func(error) (*domain.Refusal, bool){fault}}

@@ -1,6 +1,12 @@
 package writeapi
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/mediavault-io/mediavault/commands"
+	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
+)
 
 func TestACasesLifeOverHTTP(t *testing.T) {
 	t.Parallel()
@@ -49,6 +55,36 @@ func casesLife(t *testing.T, v *vault) {
 	v.want(v.do("mod2", "POST", path+"/close", nil), 200, "")
 	v.want(v.do("mod2", "POST", "/v1/moderation/cases/"+nothing+"/close", nil), 404, "not_found")
 	queueLife(t, v)
+	suggestionsLife(t, v)
+}
+
+func suggestionsLife(t *testing.T, v *vault) {
+	t.Helper()
+	item := domain.MediaID(v.upload("alice", "described"))
+	path := "/v1/media/" + string(item)
+	system := commands.Envelope{Actor: domain.System()}
+	v.want(v.do("alice", "POST", path+"/describe", nil), 409, "not_screened")
+	if _, err := v.server.Media.RecordScreening(t.Context(), system, item, commands.Screening{Version: 1, Verdict: media.VerdictClean, Score: 80}); err != nil {
+		t.Fatal(err)
+	}
+	asked := v.want(v.do("alice", "POST", path+"/describe", `{"version":1}`), 202, "")
+	if asked.body["number"] != 1.0 || asked.header.Get("Location") != path+"/suggestion" {
+		t.Errorf("got %s %v", asked.raw, asked.header)
+	}
+	v.want(v.do("alice", "POST", path+"/suggestion/accept", nil), 404, "no_suggestion")
+	suggest := func(number int) {
+		if _, err := v.server.Media.SuggestDescription(t.Context(), system, item, number, media.Caption{Text: "A harbour", Provider: "p"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	suggest(1)
+	v.want(v.do("mallory", "POST", path+"/suggestion/accept", nil), 404, "not_found")
+	v.want(v.do("alice", "POST", path+"/suggestion/reject", `{"number":1}`), 200, "")
+	v.want(v.do("alice", "POST", path+"/suggestion/accept", nil), 409, "suggestion_over")
+	v.want(v.do("alice", "POST", path+"/describe", `{"version":0}`), 400, "invalid")
+	v.want(v.do("alice", "POST", path+"/describe", nil), 202, "")
+	suggest(2)
+	v.want(v.do("alice", "POST", path+"/suggestion/accept", `{"description":"My harbour"}`), 200, "")
 }
 
 // queueLife claims, renews, gives back and escalates; and removes with four eyes.

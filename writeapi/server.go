@@ -63,6 +63,9 @@ func (s *Server) Table() []web.Route {
 		{Method: post, Path: item + "/rollback", Name: "rollBackMedia", Roles: owners, Handler: s.rollBackMedia},
 		{Method: post, Path: item + "/restore", Name: "restoreMedia", Roles: owners, Handler: s.restoreMedia},
 		{Method: post, Path: item + "/purge", Name: "purgeMedia", Roles: purgers, Handler: s.purgeMedia},
+		{Method: post, Path: item + "/describe", Name: "requestDescription", Roles: owners, Handler: s.requestDescription},
+		{Method: post, Path: item + "/suggestion/accept", Name: "acceptSuggestion", Roles: owners, Handler: s.acceptSuggestion},
+		{Method: post, Path: item + "/suggestion/reject", Name: "rejectSuggestion", Roles: owners, Handler: s.rejectSuggestion},
 		{Method: post, Path: item + "/reports", Name: "reportMedia", Roles: reporters, Handler: s.reportMedia},
 
 		{Method: post, Path: "/v1/uploads", Name: "requestUpload", Roles: owners, Handler: s.requestUpload},

@@ -125,15 +125,15 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 		(&writeapi.Server{
 			Media: a.media, Shares: commands.NewShares(a.vault), Moderation: commands.NewModeration(a.vault), Findings: a.findings,
 			Notifications: commands.NewNotifications(a.vault, a.models.told),
-			Operations: commands.NewOperations(a.vault, desk{a.reactors, a.models.engine}),
-			MaxFile:    cfg.MaxUpload, Refused: record,
+			Operations:    commands.NewOperations(a.vault, desk{a.reactors, a.models.engine}),
+			MaxFile:       cfg.MaxUpload, Refused: record,
 		}).Routes(router)
 	}
 	if p["read"] {
 		m := a.models
 		api := readapi.New(readapi.Parts{
 			Engine: m.engine, Library: m.library, Access: m.access, Shares: m.shares, Review: m.review, Findings: m.findings, Audit: m.audit, Usage: m.usage,
-			History: m.history, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Recipients: recipients{a},
+			History: m.history, Duplicates: m.twins, Suggestions: m.captions, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Recipients: recipients{a},
 			Parked: shown{desk{a.reactors, a.models.engine}}, Log: a.log,
 		})
 		web.Mount(router, api.Routes(), api.Refused)

@@ -148,6 +148,10 @@ type State struct {
 	// KeepMetadata: others get the place and names that the bytes carry, as the owner chose.
 	KeepMetadata bool
 
+	Suggestion   Suggestion      // of a description, that was asked for last
+	Fingerprints []Fingerprinted // one per version and algorithm
+	Resembling   []Resembles
+
 	Holds    []Hold // the last one counts
 	Enforced []enforced
 }

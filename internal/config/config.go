@@ -52,6 +52,9 @@ type Config struct {
 	FourEyesRemove bool          // a removal needs a second moderator
 	ReviewLease    time.Duration // how long a claim of a moderation case lasts
 
+	Describers       [2]Describer  // in the order in which they are asked; an empty URL: none
+	DescriberTimeout time.Duration // of one question to one of them
+
 	MaxUpload   int64 // bytes per file
 	PageSize    int   // items per page unless asked otherwise
 	MaxPageSize int   // items per page at most
@@ -67,6 +70,13 @@ type Config struct {
 	Unknown []string
 
 	printed []line
+}
+
+// Describer is a program that describes pictures, by OpenAI's chat completions.
+type Describer struct {
+	URL   string // up to and without /chat/completions
+	Key   string
+	Model string
 }
 
 // S3 is where the bytes are.

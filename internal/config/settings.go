@@ -110,6 +110,23 @@ func settings() []setting {
 				return into(&c.ReviewLease, s, duration(time.Minute, 24*time.Hour))
 			}},
 
+		{name: "MEDIAVAULT_DESCRIBER_URL", accepts: "a URL such as https://api.example.org/v1", about: "who describes pictures when their owner asks, by OpenAI's chat completions with pictures",
+			set: func(c *Config, s string) error { return into(&c.Describers[0].URL, s, httpURL) }},
+		{name: "MEDIAVAULT_DESCRIBER_KEY", accepts: "a token", about: "its bearer token", secret: true,
+			set: func(c *Config, s string) error { return into(&c.Describers[0].Key, s, anything) }},
+		{name: "MEDIAVAULT_DESCRIBER_MODEL", accepts: "a model's name", about: "its model",
+			set: func(c *Config, s string) error { return into(&c.Describers[0].Model, s, anything) }},
+		{name: "MEDIAVAULT_DESCRIBER_FALLBACK_URL", accepts: "a URL such as https://api.example.org/v1", about: "and who does when the first does not answer, by OpenAI's chat completions with pictures",
+			set: func(c *Config, s string) error { return into(&c.Describers[1].URL, s, httpURL) }},
+		{name: "MEDIAVAULT_DESCRIBER_FALLBACK_KEY", accepts: "a token", about: "its bearer token", secret: true,
+			set: func(c *Config, s string) error { return into(&c.Describers[1].Key, s, anything) }},
+		{name: "MEDIAVAULT_DESCRIBER_FALLBACK_MODEL", accepts: "a model's name", about: "its model",
+			set: func(c *Config, s string) error { return into(&c.Describers[1].Model, s, anything) }},
+		{name: "MEDIAVAULT_DESCRIBER_TIMEOUT", otherwise: "20s", accepts: "a duration from 1s to 25s", about: "how long one of them may take",
+			set: func(c *Config, s string) error {
+				return into(&c.DescriberTimeout, s, duration(time.Second, 25*time.Second))
+			}},
+
 		{name: "MEDIAVAULT_MAX_UPLOAD", otherwise: "5GiB", accepts: "a size such as 5GiB, at most 5TiB", about: "the largest file",
 			set: func(c *Config, s string) error { return into(&c.MaxUpload, s, size) }},
 		{name: "MEDIAVAULT_PAGE_SIZE", otherwise: "50", accepts: "a whole number from 1 to 1000", about: "items per page unless asked otherwise",
