@@ -220,7 +220,11 @@ func (p *persistents) RestartSubsystem(ctx context.Context, _ *shared.Empty) (*s
 		return nil, notReady()
 	}
 	p.stopAll(func(g *group) error { return subscriptionDropped(g.key) })
-	return &shared.Empty{}, p.load(ctx)
+	if err := p.load(ctx); err != nil {
+		p.unlead(notReady()) // the next look takes the lead again, and reads them again
+		return nil, err
+	}
+	return &shared.Empty{}, nil
 }
 
 // change does one change after the other, on the leader.

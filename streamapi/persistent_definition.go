@@ -3,7 +3,9 @@ package streamapi
 import (
 	"encoding/json"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -143,6 +145,8 @@ func (d *definition) check() error {
 		return fail("ReadBatchSize may not be greater than or equal to BufferSize")
 	case s.Retries < 0 || s.Timeout < 0 || s.CheckpointAfter < 0 || s.CheckpointMin < 0 || s.CheckpointMax < 0 || s.Consumers < 0:
 		return fail("Settings must not be negative.")
+	case !utf8.ValidString(d.Source+d.Name) || strings.ContainsRune(d.Source+d.Name, 0):
+		return fail("The names of the stream and of the group must be text.")
 	case len("$$")+len(d.parked()) > eventstore.MaxStream:
 		return fail("The names of the stream and of the group are too long together.")
 	}

@@ -119,10 +119,10 @@ func (p *persistents) load(ctx context.Context) error {
 	loaded := map[groupKey]*group{}
 	err := p.store.Each(ctx, func(data []byte, done int64) error {
 		d, err := decodeDefinition(data)
-		if err != nil {
-			return err
+		var g *group
+		if err == nil {
+			g, err = newGroup(p, fence, d, done)
 		}
-		g, err := newGroup(p, fence, d, done)
 		if err != nil { // one that a newer server made, perhaps: it must not stop the others
 			p.server.Logger.Error("stream API: a persistent subscription cannot be served", "source", d.Source, "name", d.Name, "error", err)
 			return nil

@@ -196,6 +196,13 @@ func (g *group) next(c *consumer) (delivery, bool) {
 	return delivery{pending: m, retries: m.retries}, true
 }
 
+// untake takes back a message that did not go out: that is not held against it.
+func (g *group) untake(m *pending) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.taken = false
+}
+
 // send sends to a consumer what it gets until it leaves or is dropped. When it reads slowly it waits here: the group gives it no
 // more than it has slots for.
 func (g *group) send(call persistent.PersistentSubscriptions_ReadServer, c *consumer, left <-chan error) error {
@@ -220,6 +227,7 @@ func (g *group) send(call persistent.PersistentSubscriptions_ReadServer, c *cons
 		}
 		resp, err := g.response(call.Context(), c, d)
 		if err != nil {
+			g.untake(d.pending)
 			return err
 		}
 		if resp == nil {
