@@ -61,8 +61,8 @@ func API(ctx context.Context, w io.Writer, o APIOptions) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "GET /healthz, %d clients (what HTTP costs)  %s\n", o.Clients, ceiling.requests())
-	fmt.Fprintf(w, "PATCH title, %d clients, token checked      %s  (%.2fx of /healthz)\n", o.Clients, patch.requests(), patch.perSecond/ceiling.perSecond)
+	fmt.Fprintf(w, "GET /healthz, %d clients (what HTTP costs)  %s  %s\n", o.Clients, ceiling.requests(), ceiling.cpu)
+	fmt.Fprintf(w, "PATCH title, %d clients, token checked      %s  (%.2fx of /healthz)  %s\n", o.Clients, patch.requests(), patch.perSecond/ceiling.perSecond, patch.cpu)
 	return nil
 }
 
@@ -129,9 +129,12 @@ func hammer(ctx context.Context, o APIOptions, request func(client, n int) []byt
 	if err != nil {
 		return figures{}, err
 	}
+	cpu := newOwnCPUMeter()
+	cpu.start()
+	all := 0 // requests
 	warm := time.Now().Add(time.Second)
 	end := warm.Add(o.Time)
-	var mu sync.Mutex // guards took
+	var mu sync.Mutex // guards took and all
 	var took []time.Duration
 	g, ctx := errgroup.WithContext(ctx)
 	for client := range o.Clients {
@@ -146,6 +149,7 @@ func hammer(ctx context.Context, o APIOptions, request func(client, n int) []byt
 			}
 			answers := bufio.NewReader(conn)
 			var mine []time.Duration
+			sent := 0
 			for n := 0; ctx.Err() == nil; n++ {
 				began := time.Now()
 				if began.After(end) {
@@ -164,6 +168,7 @@ func hammer(ctx context.Context, o APIOptions, request func(client, n int) []byt
 				if resp.StatusCode >= http.StatusBadRequest {
 					return fmt.Errorf("answered %s", resp.Status)
 				}
+				sent++
 				if began.After(warm) {
 					mine = append(mine, time.Since(began))
 				}
@@ -171,6 +176,7 @@ func hammer(ctx context.Context, o APIOptions, request func(client, n int) []byt
 			mu.Lock()
 			defer mu.Unlock()
 			took = append(took, mine...)
+			all += sent
 			return nil
 		})
 	}
@@ -180,7 +186,9 @@ func hammer(ctx context.Context, o APIOptions, request func(client, n int) []byt
 	if len(took) == 0 {
 		return figures{}, errors.New("nothing was answered")
 	}
-	return figuresOf(took, o.Time), nil
+	f := figuresOf(took, o.Time)
+	f.cpu = cpu.per(all) + ", all that the vault does meanwhile included"
+	return f, nil
 }
 
 // UploadOptions say where the vault and its storage are.

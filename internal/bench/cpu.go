@@ -30,6 +30,25 @@ func newCPUMeter(ctx context.Context, pool *pgxpool.Pool) *cpuMeter {
 	return m
 }
 
+// newOwnCPUMeter is for a Postgres that this process started itself.
+func newOwnCPUMeter() *cpuMeter {
+	m := &cpuMeter{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return m
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if p, ok := processOf(e.Name()); ok && p.name == "postgres" && p.parent == os.Getpid() {
+			m.postmaster = pid
+		}
+	}
+	return m
+}
+
 func (m *cpuMeter) start() { m.own, m.pg = m.read() }
 
 // per says what was used since start, for each of n things.
