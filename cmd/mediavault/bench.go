@@ -18,18 +18,18 @@ import (
 	"github.com/mediavault-io/mediavault/internal/bench"
 )
 
-var benchNames = []string{"store", "projections", "reactors", "stream", "api", "upload"}
+var benchNames = []string{"store", "projections", "reactors", "screening", "stream", "api", "upload"}
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "bench [store] [projections] [reactors] [stream] [api] [upload]",
+		Use:   "bench [store] [projections] [reactors] [screening] [stream] [api] [upload]",
 		Short: "Measure, beside a peer or the limit of this machine",
 		Long: `Measure the parts that are named, or all, each on a private durable Postgres and S3 of its own in a temporary folder, beside a
 peer or the limit of this machine in the same run. The figures of docs/benchmarks.md come from here.`,
 		ValidArgs: benchNames,
 	}
 	parent := c.Flags().String("in", "", "the folder in which to make the temporary one, on the disk that is to be measured (default: the system's)")
-	events := c.Flags().Int("events", 0, "how many events the store and the projections are measured with (default 500,000 and 1,000,000)")
+	events := c.Flags().Int("events", 0, "how many events the store and the projections, or photos the screening, are measured with (default 500,000, 1,000,000 and 60)")
 	cpu := c.Flags().String("cpuprofile", "", "write a CPU profile of this process there")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		if len(names) == 0 {
@@ -37,7 +37,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 		}
 		for _, n := range names {
 			if !slices.Contains(benchNames, n) {
-				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, stream, api and upload", n)
+				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, screening, stream, api and upload", n)
 			}
 		}
 		stop, err := profile(*cpu)
@@ -90,6 +90,8 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 		return bench.Stream(ctx, s.cfg.DatabaseURL, out, bench.StreamOptions{Options: bench.Options{Events: events}})
 	case "reactors":
 		return bench.Reactors(ctx, s.cfg.DatabaseURL, out, bench.ReactorOptions{Events: events})
+	case "screening":
+		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactors.Run, Photos: events})
 	case "projections":
 		return bench.Projections(ctx, s.cfg.DatabaseURL, out, bench.ProjectionOptions{Events: events})
 	}

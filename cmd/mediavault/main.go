@@ -47,7 +47,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	c.AddCommand(devCommand(), serveCommand(), migrateCommand(), configCommand(), tokenCommand(), rebuildCommand(), verifyCommand(),
-		historyCommand(), eventsCommand(), parkedCommand(), apikeyCommand(), benchCommand())
+		historyCommand(), eventsCommand(), doctorCommand(), parkedCommand(), apikeyCommand(), benchCommand())
 	return c
 }
 

@@ -1,0 +1,153 @@
+package clamd_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/mediavault-io/mediavault/adapters/clamd"
+)
+
+const needle = "a needle of our own"
+
+// daemon is the real clamd with one signature of our own, where it is installed; elsewhere something that speaks its protocol.
+func daemon(t *testing.T) *clamd.Client {
+	t.Helper()
+	path, err := exec.LookPath("clamd")
+	if err != nil {
+		return stand(t)
+	}
+	dir, err := os.MkdirTemp("", "clamd-") //nolint:usetesting // the path of a socket has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	signature := "Test.Needle:0:*:" + hex.EncodeToString([]byte(needle)) + "\n"
+	config := fmt.Sprintf("LocalSocket %s\nDatabaseDirectory %s\nForeground yes\nStreamMaxLength 1M\nTemporaryDirectory %s\n", socket, dir, dir)
+	for name, text := range map[string]string{"a.ndb": signature, "clamd.conf": config} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path, "--config-file="+filepath.Join(dir, "clamd.conf"))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	t.Cleanup(func() { cancel(); <-done; _ = os.RemoveAll(dir) })
+	c, end := clamd.New(socket), time.After(time.Minute)
+	for {
+		if version, err := c.Version(t.Context()); err == nil && strings.Contains(version, "ClamAV") {
+			return c
+		}
+		select {
+		case <-done:
+			t.Fatalf("clamd ended: %s", said.String())
+		case <-end:
+			t.Fatal("clamd does not answer")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stand speaks as much of the protocol as the tests need.
+func stand(t *testing.T) *clamd.Client {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			answer(conn)
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	return clamd.New(l.Addr().String())
+}
+
+func answer(conn net.Conn) {
+	defer conn.Close()
+	command := make([]byte, len("zINSTREAM\x00"))
+	if _, err := io.ReadFull(conn, command); err != nil {
+		return
+	}
+	var all []byte
+	for {
+		var size uint32
+		if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
+			return
+		}
+		if size == 0 {
+			break
+		}
+		if len(all)+int(size) > 1<<20 {
+			_, _ = io.WriteString(conn, "INSTREAM size limit exceeded. ERROR\x00")
+			return
+		}
+		part := make([]byte, size)
+		if _, err := io.ReadFull(conn, part); err != nil {
+			return
+		}
+		all = append(all, part...)
+	}
+	said := "stream: OK\x00"
+	if bytes.Contains(all, []byte(needle)) {
+		said = "stream: Test.Needle.UNOFFICIAL FOUND\x00"
+	}
+	_, _ = io.WriteString(conn, said)
+}
+
+func TestScan(t *testing.T) {
+	t.Parallel()
+	c := daemon(t)
+	t.Run("what is well is nothing", func(t *testing.T) {
+		if got, err := c.Scan(t.Context(), strings.NewReader("hay")); err != nil || got != "" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+	t.Run("what is found has a name", func(t *testing.T) {
+		hay := strings.Repeat("hay ", 60_000)
+		if got, err := c.Scan(t.Context(), strings.NewReader(hay+needle+hay)); err != nil || got != "Test.Needle.UNOFFICIAL" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+	t.Run("more than it takes is said", func(t *testing.T) {
+		if got, err := c.Scan(t.Context(), bytes.NewReader(make([]byte, 3<<20))); !errors.Is(err, clamd.ErrTooLarge) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+	t.Run("a source that breaks is the source's fault", func(t *testing.T) {
+		broken := errors.New("the storage is gone")
+		if _, err := c.Scan(t.Context(), io.MultiReader(strings.NewReader("hay"), iotest.ErrReader(broken))); !errors.Is(err, broken) || errors.Is(err, clamd.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a daemon that is not there is unavailable", func(t *testing.T) {
+		if _, err := clamd.New(filepath.Join(t.TempDir(), "none")).Scan(t.Context(), strings.NewReader("hay")); !errors.Is(err, clamd.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
