@@ -30,7 +30,7 @@ func table() []rule {
 		{"adapters/keys", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5", "github.com/google/uuid", "golang.org/x/sync"}},
 		{"adapters/analyzers", []string{"domain", "domain/*", "internal/sandbox"}, []string{"github.com/bbrks/go-blurhash", "github.com/bep/imagemeta", "github.com/gabriel-vasile/mimetype", "golang.org/x/image"}},
 		{"adapters/analyzers/pii", []string{"domain", "domain/*"}, []string{"github.com/nyaruka/phonenumbers", "go.yaml.in/yaml/v3"}},
-		{"adapters/analyzers/nsfw", []string{"domain", "domain/*"}, nil},
+		{"adapters/analyzers/nsfw", []string{"domain", "domain/*"}, []string{"golang.org/x/sys"}},
 		{"adapters/analyzers/doctext", []string{"domain", "domain/*", "internal/sandbox"}, nil},
 		{"adapters/apikeys", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5"}},
 		{"adapters/subscriptions", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5"}},
@@ -42,7 +42,7 @@ func table() []rule {
 		// What people ask for, see, and what the vault does by itself.
 		{"commands", []string{"domain", "domain/*", "eventstore", "adapters/blobs"}, []string{"github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "github.com/gabriel-vasile/mimetype"}},
 		{"projections", []string{"domain", "domain/*", "eventstore"}, []string{"github.com/google/uuid", "github.com/jackc/pgx/v5", "golang.org/x/sync", "golang.org/x/text", "github.com/prometheus/client_golang"}},
-		{"reactors", []string{"domain", "domain/*", "eventstore", "commands", "adapters/blobs", "adapters/analyzers"}, []string{"github.com/ThreeDotsLabs/watermill", "github.com/google/uuid", "github.com/jackc/pgx/v5", "golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/sony/gobreaker/v2", "github.com/gabriel-vasile/mimetype", "github.com/corona10/goimagehash"}},
+		{"reactors", []string{"domain", "domain/*", "eventstore", "commands", "adapters/blobs", "adapters/analyzers", "adapters/analyzers/pii"}, []string{"github.com/ThreeDotsLabs/watermill", "github.com/google/uuid", "github.com/jackc/pgx/v5", "golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/sony/gobreaker/v2", "github.com/gabriel-vasile/mimetype", "github.com/corona10/goimagehash"}},
 
 		// HTTP and gRPC. No SQL: pgx is not here.
 		{"writeapi", []string{"domain", "domain/*", "commands", "internal/web"}, []string{"github.com/gorilla/mux", "github.com/google/uuid"}},

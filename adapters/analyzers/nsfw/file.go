@@ -28,7 +28,7 @@ const (
 // always the same.
 const (
 	FileName   = "nsfwjs-4.4.0-mobilenet-v2-mid.model"
-	fileSHA256 = "@@"
+	fileSHA256 = "df207579b9f22c948cb16cebc76abd042ea871667d08bd47eea584239d7089b1"
 )
 
 // Entries are the files of the package that Convert needs, in its order: the description, and the weights in two parts.
