@@ -189,6 +189,7 @@ func (c *committer) attempt(ctx context.Context, batch []*request) error {
 			return err
 		}
 	} else if err := c.write(ctx, p); err != nil {
+		c.log.head.committing(0)
 		for _, o := range p.outcomes {
 			if o.appended {
 				o.request.tried = append(o.request.tried, o.receipt)
@@ -217,11 +218,17 @@ func (c *committer) remember(p *placing) {
 
 func (c *committer) answer(p *placing) {
 	s := &c.log.stats
+	var rows []eventstore.Raw
 	if len(p.rows) > 0 {
 		s.batches.Add(1)
 		s.events.Add(int64(len(p.rows)))
-		c.log.head.publish(p.head)
+		select {
+		case <-c.log.followed:
+			rows = rowsOf(p)
+		default:
+		}
 	}
+	c.log.head.publish(p.head, rows)
 	for _, o := range p.outcomes {
 		switch {
 		case o.appended:
@@ -311,6 +318,7 @@ func (c *committer) write(ctx context.Context, p *placing) error {
 		c.copy = &copyBuffer{}
 	}
 	c.copy.fill(p)
+	c.log.head.committing(p.head)
 	sql := fmt.Sprintf(
 		`COPY events (position, revision, recorded_at, event_id, stream, category, type, data, metadata) FROM STDIN (FORMAT binary);
 		%sUPDATE events_head SET position = %d, recorded_at = '%s';

@@ -22,18 +22,49 @@ type headline struct {
 	mu   sync.Mutex
 	at   eventstore.Position // guarded by mu
 	more chan struct{}       // guarded by mu; closed and replaced when at grows
+	tail tail                // guarded by mu; up to at, or empty; its events do not change
+	own  eventstore.Position // guarded by mu; where this process is committing to: that it will tell itself
 }
 
 func (h *headline) init() { h.more = make(chan struct{}) }
 
-func (h *headline) publish(p eventstore.Position) {
+// publish tells that the log reaches to p, with the events that took it there where they are known.
+func (h *headline) publish(p eventstore.Position, batch []eventstore.Raw) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if p > h.at {
+	switch {
+	case p > h.at:
+		if len(batch) > 0 && batch[0].Position != h.at+1 {
+			h.tail = tail{}
+		}
+		h.tail.add(batch)
 		h.at = p
 		close(h.more)
 		h.more = make(chan struct{})
+	case p == h.at && len(h.tail.events) == 0: // somebody else told first
+		h.tail.add(batch)
 	}
+}
+
+// committing tells where this process is committing to; 0 when it is not.
+func (h *headline) committing(p eventstore.Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.own = p
+}
+
+// heard is the position up to which a notification says nothing new.
+func (h *headline) heard() eventstore.Position {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(h.at, h.own)
+}
+
+// since answers a page of events behind a position, if they are at hand.
+func (h *headline) since(p eventstore.Position) ([]eventstore.Raw, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tail.after(p)
 }
 
 func (h *headline) position() eventstore.Position { p, _ := h.wait(); return p }
@@ -55,7 +86,7 @@ func (l *Log) Follow(ctx context.Context, after eventstore.Position, filter even
 			yield(batch{}, err)
 			return
 		}
-		l.head.publish(head)
+		l.head.publish(head, nil)
 		if head <= after && !yield(batch{Through: after, Live: true}, nil) {
 			return
 		}
@@ -72,6 +103,23 @@ func (l *Log) Follow(ctx context.Context, after eventstore.Position, filter even
 				}
 				yield(batch{}, err)
 				return
+			}
+			if events, ok := l.head.since(after); ok {
+				select {
+				case <-l.closing:
+					err = eventstore.ErrClosed
+				default:
+					err = ctx.Err()
+				}
+				if err != nil {
+					yield(batch{}, err)
+					return
+				}
+				after = events[len(events)-1].Position
+				if !yield(batch{Events: through(filter, events), Through: after, Live: after >= l.head.position()}, nil) {
+					return
+				}
+				continue
 			}
 			s := scan{log: l, filter: filter, after: after, before: head + 1, left: limitOf(0)}
 			for p, err := range s.pages(ctx) {
@@ -149,7 +197,7 @@ func (l *Log) look(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(bounded, headSQL).Scan(&head); err != nil {
 		return err
 	}
-	l.head.publish(head)
+	l.head.publish(head, nil)
 	return nil
 }
 
@@ -161,7 +209,7 @@ func (l *Log) await(ctx context.Context, conn *pgx.Conn) error {
 		n, err := conn.WaitForNotification(silence)
 		cancel()
 		switch {
-		case err == nil && parsePosition(n) <= l.head.position():
+		case err == nil && parsePosition(n) <= l.head.heard():
 			continue // from this process
 		case err == nil:
 			if err := l.look(ctx, conn); err != nil {

@@ -76,7 +76,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Log, error)
 	if err != nil {
 		return nil, fmt.Errorf("open event log: %w", err)
 	}
-	l.head.publish(head)
+	l.head.publish(head, nil)
 	c := &committer{log: l}
 	l.work.Go(c.run)
 	l.work.Go(l.listener)
