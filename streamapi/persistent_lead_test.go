@@ -3,7 +3,6 @@ package streamapi_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -102,40 +101,51 @@ func TestConsumersAreSentToTheServerThatLeads(t *testing.T) {
 	want(t, "it goes on", tries(received(t, subscribed(t, follower, stream, "g", 1), 1)), "1/0 ")
 }
 
-func TestAStaleLeaderWritesNothing(t *testing.T) {
+func TestNothingIsLostWhenLeadersAreKilled(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)
-	store := v.store()
 	ctx := within(t)
-	first, _, _, err := store.Lead(ctx, "a", "a:1", 300*time.Millisecond)
-	if err != nil || first == 0 {
-		t.Fatalf("no lead: %v", err)
-	}
-	if ok, err := store.Put(ctx, first, "app-1", "g", "i", []byte(`{}`)); !ok || err != nil {
-		t.Fatalf("the leader cannot write: %v", err)
-	}
-	var second int64
-	eventually(t, "the other leads", func() bool {
-		var err error
-		if second, _, _, err = store.Lead(ctx, "b", "b:1", time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		return second > first
+	stream := name("app")
+	leader := v.serve(t, "")
+	c := leader.client(t, "")
+	often := settings(func(s *esdb.PersistentSubscriptionSettings) {
+		s.CheckpointAfter, s.CheckpointLowerBound, s.CheckpointUpperBound = 20, 1, 5
 	})
-	for what, write := range map[string]func(fence int64) (bool, error){
-		"a checkpoint": func(f int64) (bool, error) { return store.Checkpoint(ctx, f, "app-1", "g", "i", 7) },
-		"a definition": func(f int64) (bool, error) { return store.Put(ctx, f, "app-1", "g", "i", []byte(`{}`)) },
-		"a removal":    func(f int64) (bool, error) { return store.Remove(ctx, f, "app-1", "g") },
-	} {
-		if ok, err := write(first); ok || err != nil {
-			t.Errorf("the one who leads no more wrote %s: %v, %v", what, ok, err)
+	created(t, c, stream, "g", esdb.PersistentStreamSubscriptionOptions{StartFrom: esdb.Start{}, Settings: often})
+	const rounds, each = 3, 40
+	seen := map[uint64]int{}
+	for range rounds {
+		other := v.serve(t, "")
+		for range each {
+			appended(t, other.client(t, ""), stream, esdb.AppendToStreamOptions{}, events(1, "a")...)
 		}
+		sub := subscribed(t, c, stream, "g", 7)
+		for range each / 2 {
+			e := received(t, sub, 1)
+			seen[e[0].Event.OriginalEvent().EventNumber]++
+			acked(t, sub, e...)
+		}
+		eventually(t, "what was acknowledged is written", func() bool {
+			at := informed(t, c, stream, "g").Stats.LastCheckpointedEventRevision
+			return at != nil && int(*at) == len(seen)-1
+		})
+		leader.kill()
+		leader, c = other, other.client(t, "")
+		eventually(t, "the other leads", func() bool {
+			_, err := c.GetPersistentSubscriptionInfo(ctx, stream, "g", esdb.GetPersistentSubscriptionOptions{})
+			return err == nil
+		})
 	}
-	if ok, err := store.Checkpoint(ctx, second, "app-1", "g", "i", 7); !ok || err != nil {
-		t.Errorf("the leader cannot write: %v", err)
+	sub := subscribed(t, c, stream, "g", 7)
+	for len(seen) < rounds*each {
+		e := received(t, sub, 1)
+		seen[e[0].Event.OriginalEvent().EventNumber]++
+		acked(t, sub, e...)
 	}
-	if ok, err := store.Checkpoint(ctx, second, "app-1", "g", "another of the name", 9); ok || err != nil {
-		t.Errorf("a subscription that is not there any more got further: %v", err)
+	for number, times := range seen {
+		if times > 1 {
+			t.Errorf("event %d came %d times, though what was done had been written", number, times)
+		}
 	}
 }
 

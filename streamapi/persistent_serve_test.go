@@ -234,6 +234,3 @@ func refused(t testing.TB, p *process, stream, group string) (codes.Code, map[st
 	_, err = call.Recv()
 	return status.Code(err), facts
 }
-
-// store is what the servers share.
-func (v *vault) store() *subscriptions.Store { return subscriptions.New(v.pool) }

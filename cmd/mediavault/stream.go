@@ -107,6 +107,7 @@ func newStreamAPI(a *app, doorman *streamDoorman) (*streamapi.Server, error) {
 		Open:          a.keys,
 		Correlations:  correlations.New(a.pool),
 		Subscriptions: subscriptions.New(a.pool),
+		Endpoint:      a.cfg.Stream.Endpoint,
 		MaxAppend:     int(min(a.cfg.Stream.MaxAppend, 64<<20)),
 		Logger:        a.log,
 	})

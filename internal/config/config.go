@@ -96,6 +96,7 @@ type Stream struct {
 	KeyFile   string   // PEM
 	Insecure  bool     // for tests and dev: everybody is an admin
 	MaxAppend int64    // bytes of one append
+	Endpoint  string   // host:port, where clients are sent that need this process; "": as they call it
 }
 
 // Screening is how new bytes are looked at. Zero thresholds are the defaults of the analyzers.

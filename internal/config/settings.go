@@ -146,6 +146,8 @@ func settings() []setting {
 			set:   func(c *Config, s string) error { return into(&c.Stream.Insecure, s, strconv.ParseBool) }},
 		{name: "MEDIAVAULT_STREAM_MAX_APPEND", otherwise: "1MiB", accepts: "a size such as 1MiB, at most 64MiB", about: "the largest append there",
 			set: func(c *Config, s string) error { return into(&c.Stream.MaxAppend, s, size) }},
+		{name: "MEDIAVAULT_STREAM_ENDPOINT", accepts: "host:port", about: "where consumers of persistent subscriptions find this process, and no other, when another sends them here; without it, under the name by which they call it",
+			set: func(c *Config, s string) error { return into(&c.Stream.Endpoint, s, address) }},
 
 		{name: "MEDIAVAULT_SCREEN_CHILDREN", otherwise: "0", accepts: "a whole number from 0 to 256", about: "processes that decode new files at once; 0 for one per core",
 			set: func(c *Config, s string) error { return into(&c.Screening.Children, s, whole(0, 256)) }},
