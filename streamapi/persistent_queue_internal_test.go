@@ -64,23 +64,31 @@ func (h *held) join(t *rapid.T) {
 	h.q.push(h.now)
 }
 
+// some is one of the consumers; nil when there is none.
 func (h *held) some(t *rapid.T) *consumer {
 	if len(h.consumers) == 0 {
-		t.Skip("no consumer")
+		return nil
 	}
 	return rapid.SampledFrom(h.consumers).Draw(t, "consumer")
 }
 
 func (h *held) leave(t *rapid.T) {
 	c := h.some(t)
+	if c == nil {
+		return
+	}
 	h.consumers = slices.DeleteFunc(h.consumers, func(other *consumer) bool { return other == c })
 	h.q.leave(c)
 	h.q.push(h.now)
 }
 
-func (h *held) take(t *rapid.T) { h.q.take(h.some(t), h.now) }
+func (h *held) take(t *rapid.T) {
+	if c := h.some(t); c != nil {
+		h.q.take(c, h.now)
+	}
+}
 
-// one is a message that a consumer has taken.
+// one is a message that a consumer has taken; nil when it has none.
 func (h *held) one(t *rapid.T) *pending {
 	c := h.some(t)
 	for e := h.q.sent.Front(); e != nil; e = e.Next() {
@@ -88,19 +96,30 @@ func (h *held) one(t *rapid.T) *pending {
 			return m
 		}
 	}
-	t.Skip("nothing was taken")
 	return nil
 }
 
 func (h *held) ack(t *rapid.T) {
-	m := h.one(t)
-	h.gone[m.place] = true
-	h.q.ack(m.to, m.id, h.now)
-	h.q.push(h.now)
+	if m := h.one(t); m != nil {
+		h.gone[m.place] = true
+		h.q.ack(m.to, m.id, h.now)
+		h.q.push(h.now)
+	}
 }
 
-func (h *held) fail(t *rapid.T) { h.q.fail(h.one(t)); h.q.push(h.now) }
-func (h *held) park(t *rapid.T) { h.q.park(h.one(t), ""); h.q.push(h.now) }
+func (h *held) fail(t *rapid.T) {
+	if m := h.one(t); m != nil {
+		h.q.fail(m)
+		h.q.push(h.now)
+	}
+}
+
+func (h *held) park(t *rapid.T) {
+	if m := h.one(t); m != nil {
+		h.q.park(m, "")
+		h.q.push(h.now)
+	}
+}
 
 func (h *held) parked(*rapid.T) {
 	for _, m := range h.q.parks {

@@ -197,10 +197,12 @@ func (g *group) next(c *consumer) (delivery, bool) {
 }
 
 // untake takes back a message that did not go out: that is not held against it.
-func (g *group) untake(m *pending) {
+func (g *group) untake(c *consumer, m *pending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m.taken = false
+	if m.state == sent && m.to == c {
+		m.taken = false
+	}
 }
 
 // send sends to a consumer what it gets until it leaves or is dropped. When it reads slowly it waits here: the group gives it no
@@ -227,7 +229,7 @@ func (g *group) send(call persistent.PersistentSubscriptions_ReadServer, c *cons
 		}
 		resp, err := g.response(call.Context(), c, d)
 		if err != nil {
-			g.untake(d.pending)
+			g.untake(c, d.pending)
 			return err
 		}
 		if resp == nil {
