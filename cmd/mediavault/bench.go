@@ -18,11 +18,11 @@ import (
 	"github.com/mediavault-io/mediavault/internal/bench"
 )
 
-var benchNames = []string{"store", "projections", "reactors", "screening", "stream", "api", "upload"}
+var benchNames = []string{"store", "projections", "reactors", "screening", "stream", "api", "decision", "upload"}
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "bench [store] [projections] [reactors] [screening] [stream] [api] [upload]",
+		Use:   "bench [store] [projections] [reactors] [screening] [stream] [api] [decision] [upload]",
 		Short: "Measure, beside a peer or the limit of this machine",
 		Long: `Measure the parts that are named, or all, each on a private durable Postgres and S3 of its own in a temporary folder, beside a
 peer or the limit of this machine in the same run. The figures of docs/benchmarks.md come from here.`,
@@ -37,7 +37,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 		}
 		for _, n := range names {
 			if !slices.Contains(benchNames, n) {
-				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, screening, stream, api and upload", n)
+				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, screening, stream, api, decision and upload", n)
 			}
 		}
 		stop, err := profile(*cpu)
@@ -110,9 +110,19 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 		served <- a.serve(serving, all, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()) })
 	}()
 	api := bench.APIOptions{Base: url, Token: token}
-	if name == "api" {
+	switch name {
+	case "api":
 		err = bench.API(ctx, out, api)
-	} else {
+	case "decision":
+		o := bench.DecisionOptions{Base: url, Owner: token, Decisions: events}
+		o.Recipient, err = issuer.Token(domain.Actor{ID: "bob", Roles: []domain.Role{domain.RoleUser}}, 12*time.Hour)
+		if err == nil {
+			o.Moderator, err = issuer.Token(domain.Actor{ID: "mona", Roles: []domain.Role{domain.RoleModerator}}, 12*time.Hour)
+		}
+		if err == nil {
+			err = bench.Decision(ctx, out, o)
+		}
+	default:
 		s3 := s.cfg.S3
 		err = bench.Upload(ctx, out, bench.UploadOptions{
 			APIOptions: api, Endpoint: s3.Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, Region: s3.Region, Bucket: s3.Bucket,
