@@ -203,8 +203,14 @@ func (a *app) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	screening := a.screening(policy)
+	content, err := a.contentStages(patterns)
+	if err != nil {
+		return err
+	}
+	screening.Stages = append(screening.Stages, content...)
 	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
-		a.screening(policy), a.derivatives(), reactors.Enforcement{Media: a.media},
+		screening, a.derivatives(), reactors.Enforcement{Media: a.media},
 		reactors.Review{Moderation: commands.NewModeration(a.vault)},
 		reactors.Describing{Media: a.media, Describer: describersOf(cfg)}, reactors.Lookalikes{Media: a.media, Index: a.models.twins}, reactors.Destruction{Media: a.media})
 	a.reactors.Add(a.keeping()...)

@@ -27,13 +27,14 @@ func doctorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return doctor(cmd.Context(), cmd.OutOrStdout(), analyzers.FindTools(), cfg.Screening)
+			return doctor(cmd.Context(), cmd.OutOrStdout(), analyzers.FindTools(), cfg)
 		},
 	}
 }
 
 // doctor prints a line per tool, and runs a child once, without which nothing would ever be screened.
-func doctor(ctx context.Context, out io.Writer, tools analyzers.Tools, c config.Screening) error {
+func doctor(ctx context.Context, out io.Writer, tools analyzers.Tools, cfg config.Config) error {
+	c := cfg.Screening
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	line := func(name, where, gives, without string) {
 		state, says := "found", gives+" ("+where+")"
@@ -61,6 +62,7 @@ func doctor(ctx context.Context, out io.Writer, tools analyzers.Tools, c config.
 	} else {
 		line("clamd", "", "", "no virus scanner: only the test file of scanners is found (set MEDIAVAULT_CLAMD_ADDR)")
 	}
+	doctorModels(table, cfg)
 	// The children themselves: without them nothing is ever deliverable.
 	pool := sandbox.NewPool(sandbox.Options{Children: 1, Limits: sandbox.Limits{Memory: c.ChildMemory, CPU: c.ChildCPU}})
 	got, err := analyzers.Examiner{Pool: pool}.Examine(ctx, analyzers.Request{Type: "text/plain", Size: 5}, strings.NewReader("hello"))

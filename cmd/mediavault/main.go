@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -15,14 +16,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
+	"github.com/mediavault-io/mediavault/adapters/analyzers/doctext"
 	"github.com/mediavault-io/mediavault/internal/config"
 	"github.com/mediavault-io/mediavault/internal/dev"
 	"github.com/mediavault-io/mediavault/internal/sandbox"
 )
 
 func main() {
-	sandbox.MaybeChild(analyzers.Jobs()) // what decodes untrusted bytes is this binary, in a child
-	dev.MaybeChild()                     // the S3 server of dev is this binary, too
+	jobs := analyzers.Jobs()
+	maps.Copy(jobs, doctext.Jobs())
+	sandbox.MaybeChild(jobs) // what decodes untrusted bytes is this binary, in a child
+	dev.MaybeChild()         // the S3 server of dev is this binary, too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := root().ExecuteContext(ctx)
@@ -47,7 +51,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	c.AddCommand(devCommand(), serveCommand(), migrateCommand(), configCommand(), tokenCommand(), rebuildCommand(), verifyCommand(),
-		historyCommand(), eventsCommand(), doctorCommand(), parkedCommand(), apikeyCommand(), benchCommand())
+		historyCommand(), eventsCommand(), doctorCommand(), modelsCommand(), parkedCommand(), apikeyCommand(), benchCommand())
 	return c
 }
 

@@ -42,7 +42,7 @@ func table() []rule {
 		// What people ask for, see, and what the vault does by itself.
 		{"commands", []string{"domain", "domain/*", "eventstore", "adapters/blobs"}, []string{"github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "github.com/gabriel-vasile/mimetype"}},
 		{"projections", []string{"domain", "domain/*", "eventstore"}, []string{"github.com/google/uuid", "github.com/jackc/pgx/v5", "golang.org/x/sync", "golang.org/x/text", "github.com/prometheus/client_golang"}},
-		{"reactors", []string{"domain", "domain/*", "eventstore", "commands", "adapters/blobs", "adapters/analyzers", "adapters/analyzers/pii"}, []string{"github.com/ThreeDotsLabs/watermill", "github.com/google/uuid", "github.com/jackc/pgx/v5", "golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/sony/gobreaker/v2", "github.com/gabriel-vasile/mimetype", "github.com/corona10/goimagehash"}},
+		{"reactors", []string{"domain", "domain/*", "eventstore", "commands", "adapters/blobs", "adapters/analyzers", "adapters/analyzers/nsfw", "adapters/analyzers/pii"}, []string{"github.com/ThreeDotsLabs/watermill", "github.com/google/uuid", "github.com/jackc/pgx/v5", "golang.org/x/sync", "github.com/prometheus/client_golang", "github.com/sony/gobreaker/v2", "github.com/gabriel-vasile/mimetype", "github.com/corona10/goimagehash"}},
 
 		// HTTP and gRPC. No SQL: pgx is not here.
 		{"writeapi", []string{"domain", "domain/*", "commands", "internal/web"}, []string{"github.com/gorilla/mux", "github.com/google/uuid"}},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	_ "image/jpeg" // what it is given is a picture that the vault itself encoded
+	_ "image/png"
 	"runtime"
 )
 
@@ -44,8 +45,27 @@ type Model struct {
 // Hash is the SHA-256 of the model's file.
 func (m *Model) Hash() string { return m.hash }
 
+// Scored is what a model says of a picture.
+type Scored struct {
+	Classes map[string]float64 // likelihoods, from 0 to 1, by the model's own classes
+	Unsafe  float64            // the likelihood of what nobody wants to see unasked
+	Model   string             // its hash, or whatever names it
+}
+
 // Score scores a picture that the vault itself encoded as JPEG. Errors: a picture that cannot be decoded; the context's.
-func (m *Model) Score(ctx context.Context, picture []byte) (Scores, error) {
+func (m *Model) Score(ctx context.Context, picture []byte) (Scored, error) {
+	scores, err := m.scores(ctx, picture)
+	if err != nil {
+		return Scored{}, err
+	}
+	said := Scored{Classes: map[string]float64{}, Unsafe: float64(scores.Unsafe()), Model: "sha256:" + m.hash}
+	for i, name := range Classes() {
+		said.Classes[name] = float64(scores[i])
+	}
+	return said, nil
+}
+
+func (m *Model) scores(ctx context.Context, picture []byte) (Scores, error) {
 	img, _, err := image.Decode(bytes.NewReader(picture))
 	if err != nil {
 		return Scores{}, fmt.Errorf("decode the picture to be scored: %w", err)

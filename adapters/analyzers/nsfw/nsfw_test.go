@@ -8,7 +8,10 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,14 +124,14 @@ func TestManyAtOnceScoreAlike(t *testing.T) {
 	if err := jpeg.Encode(&picture, drawn()["disc"], nil); err != nil {
 		t.Fatal(err)
 	}
-	want, err := m.Score(t.Context(), picture.Bytes())
+	want, err := m.scores(t.Context(), picture.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(chan Scores, 4)
 	for range cap(got) {
 		go func() { // read below
-			s, _ := m.Score(context.WithoutCancel(t.Context()), picture.Bytes())
+			s, _ := m.scores(context.WithoutCancel(t.Context()), picture.Bytes())
 			got <- s
 		}()
 	}
@@ -185,4 +188,37 @@ func BenchmarkScore400(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "pictures/s")
+}
+
+func TestAnotherModelIsAskedOverHTTP(t *testing.T) {
+	t.Parallel()
+	status, answer := http.StatusOK, `{"model":"mine-7","scores":{"Porn":0.6,"hentai":0.2,"neutral":0.2}}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || string(body) != "a picture" || r.Header.Get("Content-Type") != "image/jpeg" {
+			t.Errorf("it was asked %q %v", body, err)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	remote := NewRemote(server.URL)
+	got, err := remote.Score(t.Context(), []byte("a picture"))
+	if err != nil || math.Abs(got.Unsafe-0.8) > 1e-9 || got.Model != "mine-7" || got.Classes["porn"] != 0.6 {
+		t.Errorf("got %+v %v", got, err)
+	}
+	for _, bad := range []string{"", "{", `{"scores":{}}`, `{"scores":{"porn":7}}`, `{"scores":{"porn":-1}}`, `{"unsafe":2,"scores":{"porn":1}}`, `{"scores":{"porn":"high"}}`, strings.Repeat(" ", 1<<20)} {
+		answer = bad
+		if _, err := remote.Score(t.Context(), []byte("a picture")); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%.40q: %v", bad, err)
+		}
+	}
+	answer = `{"unsafe":0.3,"scores":{"nudity":0.3}}`
+	if got, err := remote.Score(t.Context(), []byte("a picture")); err != nil || got.Unsafe != 0.3 {
+		t.Errorf("got %+v %v", got, err)
+	}
+	status = http.StatusInternalServerError
+	if _, err := remote.Score(t.Context(), []byte("a picture")); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
 }
