@@ -9,6 +9,7 @@ CREATE TABLE reactor_outbox (
     person       text        NOT NULL,
     notification text        NOT NULL,
     attempts     integer     NOT NULL DEFAULT 0, -- that failed
+    raised_at    timestamptz NOT NULL,           -- when the person was first told
     due_at       timestamptz NOT NULL,           -- nothing of the lane goes before its first does
     PRIMARY KEY (reactor, lane, position)
 );

@@ -56,6 +56,8 @@ type Options struct {
 	// HTTP is the client for the issuer; nil means http.DefaultTransport under Deadline.
 	HTTP *http.Client
 	Now  func() time.Time
+	// Learned is told the verified e-mail address that a good token names (email with email_verified); it must not block. nil: nobody is.
+	Learned func(person domain.UserID, address string)
 }
 
 // Verifier verifies tokens. It asks the issuer when the first token comes, and again when a key is new: an issuer that is down
@@ -175,6 +177,9 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (dom
 		return domain.Actor{}, time.Time{}, err
 	}
 	actor, err := c.actor(v.o.Client)
+	if err == nil && v.o.Learned != nil && c.Verified && c.Email != "" {
+		v.o.Learned(actor.ID, string(c.Email))
+	}
 	return actor, parsed.Expiry, err
 }
 
@@ -242,6 +247,8 @@ type claims struct {
 	Subject   string  `json:"sub"`
 	Type      string  `json:"typ"`
 	NotBefore seconds `json:"nbf"`
+	Email     lax     `json:"email"`
+	Verified  truth   `json:"email_verified"`
 	Org       words   `json:"org"`
 	Roles     words   `json:"roles"`
 	Realm     struct {
@@ -254,6 +261,27 @@ type claims struct {
 
 // seconds is a NumericDate of RFC 7519, which may have a fraction.
 type seconds float64
+
+// truth is a boolean claim; what is no boolean is false.
+type truth bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *truth) UnmarshalJSON(data []byte) error {
+	*t = string(data) == "true" || string(data) == `"true"`
+	return nil
+}
+
+// lax is a text claim that is not worth refusing a token for: what is no text is none.
+type lax string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *lax) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*l = lax(text)
+	}
+	return nil
+}
 
 // words is a claim that some issuers write as one string and others as a list.
 type words []string

@@ -153,6 +153,7 @@ type app struct {
 	registry *prometheus.Registry
 	metrics  *metrics
 	rebuilds *rebuilds
+	people   *addresses    // while it serves
 	children *sandbox.Pool // decode untrusted bytes
 }
 
@@ -187,7 +188,7 @@ func (a *app) build(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("open the blob store: %w", err)
 	}
-	if a.verifier, err = auth.NewVerifier(auth.Options{Issuer: cfg.OIDCIssuer, Audience: cfg.OIDCAudience, Client: cfg.OIDCClient}); err != nil {
+	if a.verifier, err = auth.NewVerifier(auth.Options{Issuer: cfg.OIDCIssuer, Audience: cfg.OIDCAudience, Client: cfg.OIDCClient, Learned: a.learn}); err != nil {
 		return err
 	}
 	policy := media.DefaultPolicy()
@@ -213,7 +214,11 @@ func (a *app) build(ctx context.Context) error {
 		screening, a.derivatives(), reactors.Enforcement{Media: a.media},
 		reactors.Review{Moderation: commands.NewModeration(a.vault)},
 		reactors.Describing{Media: a.media, Describer: describersOf(cfg)}, reactors.Lookalikes{Media: a.media, Index: a.models.twins}, reactors.Destruction{Media: a.media})
-	a.reactors.Add(a.keeping()...)
+	keeping, err := a.keeping()
+	if err != nil {
+		return err
+	}
+	a.reactors.Add(keeping...)
 	a.reactors.Add(reactors.Findings{Findings: a.findings, Patterns: patterns})
 	a.rebuilds = newRebuilds(a.models.engine, a.log)
 	return nil

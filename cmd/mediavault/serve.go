@@ -196,6 +196,7 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 		}
 	}
 	server := web.NewServer(handler, a.log)
+	a.people = newAddresses(commands.NewNotifications(a.vault, nil))
 	// The parts behind the requests outlive the requests: they end when the drain is over.
 	behind, endBehind := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBehind()
@@ -230,6 +231,7 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	}
 	endStreaming()
 	a.rebuilds.stop()
+	a.people.stop()
 	last, cancel := grace()
 	defer cancel()
 	closeErr := a.access.Close(last)

@@ -63,6 +63,10 @@ type Config struct {
 
 	Screening Screening
 
+	SMTP        SMTP
+	MailDigest  time.Duration // how long the first notification of a mail waits for others
+	WebhooksAny bool          // whether webhooks may ask addresses that are not public
+
 	LogLevel  slog.Level
 	LogFormat string // json or text
 
@@ -111,6 +115,14 @@ type Screening struct {
 	MaxRatio    int64         // unpacked to packed
 	Clamd       string        // where ClamAV's daemon listens; "": none
 	ClamdMax    int64         // bytes that it takes at most
+}
+
+// SMTP is the server that mail goes through.
+type SMTP struct {
+	Host, User, Password string // no host: no mail
+	Port                 int
+	From                 string
+	Security             string // starttls, tls or none
 }
 
 // MasterKey wraps the keys under which personal fields are sealed.
