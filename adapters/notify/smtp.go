@@ -45,7 +45,7 @@ func NewSMTP(o SMTPOptions) (*SMTP, error) {
 }
 
 func (s *SMTP) client() (*mail.Client, error) {
-	options := []mail.Option{mail.WithPort(s.o.Port), mail.WithTimeout(s.o.Timeout)}
+	options := []mail.Option{mail.WithPort(s.o.Port), mail.WithTimeout(s.o.Timeout), mail.WithDialContextFunc(s.dial)}
 	switch s.o.Security {
 	case "", "starttls":
 		options = append(options, mail.WithTLSPortPolicy(mail.TLSMandatory), mail.WithPort(s.o.Port))
@@ -63,6 +63,34 @@ func (s *SMTP) client() (*mail.Client, error) {
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.o.User), mail.WithPassword(s.o.Password))
 	}
 	return mail.NewClient(s.o.Host, options...)
+}
+
+// dial connects, with a deadline for all that is said: the library waits for the server's greeting without one.
+func (s *SMTP) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		err = conn.SetDeadline(deadline)
+	}
+	if err == nil && s.o.Security == "tls" {
+		config := s.o.TLS.Clone()
+		if config == nil {
+			config = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		if config.ServerName == "" {
+			config.ServerName = s.o.Host
+		}
+		secured := tls.Client(conn, config)
+		if err = secured.HandshakeContext(ctx); err == nil {
+			return secured, nil
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // Mail sends one mail once. id becomes its Message-ID, the same however often it is sent. Errors: a *Failure, unless ctx ended.
