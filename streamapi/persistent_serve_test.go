@@ -56,7 +56,7 @@ func (v *vault) serve(t testing.TB, addr string) *process {
 	}
 	store := &mortal{Store: subscriptions.New(pool)}
 	server, err := streamapi.New(streamapi.Options{
-		Log: log, Authenticate: v.who, Own: own(), Subscriptions: store, Lead: 500 * time.Millisecond,
+		Log: log, Authenticate: v.who, Own: own(), Subscriptions: store, Lead: 2 * time.Second, // so that a busy machine does not end it
 	})
 	if err != nil {
 		t.Fatal(err)
