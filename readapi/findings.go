@@ -19,7 +19,7 @@ func (s *Server) listFindings(w http.ResponseWriter, r *http.Request) error {
 		Exposure: q.Enum("exposure", "", "private", "organisation", "partner", "anyone"),
 		Owner:    domain.UserID(q.String("owner", 255)),
 		Sort:     q.Enum("sort", "", bothWays("risk", "raised_at", "updated_at")...),
-		Status:   q.Strings("status", 4, "open", "accepted", "resolved", "false_positive"),
+		Status:   q.Strings("status", 20, "open", "accepted", "resolved", "false_positive"),
 		Level:    q.Enum("level", "", "low", "medium", "high", "urgent"),
 	}
 	m := asOf(q)
