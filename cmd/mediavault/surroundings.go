@@ -65,14 +65,20 @@ func findSurroundings(ctx context.Context, dir string) (*surroundings, error) {
 	return startSurroundings(ctx, dir, "", slog.New(slog.DiscardHandler))
 }
 
-// attach finds a dev vault that runs on the folder.
-func attach(ctx context.Context, dir string) (running, error) {
+// whereabouts are what the dev vault on the folder wrote down; it may have been killed since.
+func whereabouts(dir string) (running, error) {
 	var r running
 	raw, err := os.ReadFile(runningFile(dir))
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(raw, &r); err != nil {
+	return r, json.Unmarshal(raw, &r)
+}
+
+// attach finds a dev vault that runs on the folder.
+func attach(ctx context.Context, dir string) (running, error) {
+	r, err := whereabouts(dir)
+	if err != nil {
 		return r, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

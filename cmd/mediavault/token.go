@@ -27,7 +27,7 @@ func tokenCommand() *cobra.Command {
 	ttl := c.Flags().Duration("ttl", time.Hour, "how long it is valid")
 	_ = c.MarkFlagRequired("user")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := attach(cmd.Context(), *dir)
+		r, err := whereabouts(*dir)
 		if err != nil {
 			return errors.New("no dev vault runs on " + *dir + ": start it with `mediavault dev --data " + *dir + "`")
 		}
