@@ -190,6 +190,15 @@ func (v *vault) drawn(
 	case 12:
 		return mediaStream(id), media.Purged{By: actor.ID, Objects: []domain.ObjectKey{"o"}}
 	case 13:
+		if rapid.Bool().Draw(r, "seen") {
+			return mediaStream(id), rapid.SampledFrom([]domain.Event{
+				media.DescriptionRequested{Number: number, Version: 1, By: actor.ID},
+				media.DescriptionSuggested{Number: number, Version: 1, Text: note, Provider: "p", Failed: []string{"q: timeout"}},
+				media.SuggestionAccepted{Number: number, By: actor.ID}, media.SuggestionRejected{Number: number, By: actor.ID},
+				media.Fingerprinted{Version: 1, Owner: actor.ID, Algorithm: "phash64-1", Hash: "ff00ff00ff00ff00"},
+				media.Resembles{Version: 1, Other: id, Of: 1, Distance: number, Algorithm: "phash64-1"},
+			}).Draw(r, "media event")
+		}
 		return mediaStream(id), media.Described{Title: note, Description: note, Tags: []domain.Personal{domain.NewPersonal(actor.ID, "tag")}}
 	case 14:
 		return mediaStream(id), media.UploadRefused{Media: id, Owner: actor.ID, Org: actor.Org, Name: note, Reasons: []string{"empty"}}
@@ -211,10 +220,17 @@ func (v *vault) drawn(
 	case 23:
 		return caseStream(c), moderation.AppealDecided{Number: number, Media: id, By: judge.ID, Outcome: moderation.Overturn, Reason: note}
 	case 24:
-		if rapid.Bool().Draw(r, "closed") {
-			return caseStream(c), moderation.Closed{By: judge.ID, Code: "final"}
-		}
-		return caseStream(c), moderation.Assigned{Moderator: moderator.ID, By: judge.ID}
+		return caseStream(c), rapid.SampledFrom([]domain.Event{
+			moderation.Closed{By: judge.ID, Code: "final"},
+			moderation.Assigned{Moderator: moderator.ID, By: judge.ID},
+			moderation.Claimed{Moderator: moderator.ID, Until: time.Date(2026, 11, 22, 12, 0, number, 0, time.UTC)},
+			moderation.GivenBack{Moderator: moderator.ID},
+			moderation.Escalated{By: moderator.ID, Note: note},
+			moderation.Proposed{Number: number, Media: id, By: moderator.ID, Action: moderation.Remove, Reason: note, Policy: "p", Statement: note},
+			moderation.Confirmed{Number: number, By: judge.ID},
+			moderation.Declined{Number: number, By: judge.ID, Reason: note},
+			moderation.ReachChanged{Reach: moderation.Reach{Users: number, Links: 1}},
+		}).Draw(r, "case event")
 	case 25:
 		return accessStream(id), access.Refused{Action: "GET /v1/media/{id}", Resource: string(id), Media: id, Code: "not_owner", Status: 403}
 	default:
