@@ -81,10 +81,10 @@ func serve(jobs map[string]Job) error {
 			return fmt.Errorf("read what to do: %w", err)
 		}
 		if !confined {
-			if err := confine(s.Limits.Memory); err != nil {
+			if err := confine(s.Limits.Memory * memoryFactor); err != nil {
 				return err
 			}
-			debug.SetMemoryLimit(s.Limits.Memory / 4 * 3)
+			debug.SetMemoryLimit(s.Limits.Memory / 4 * 3 * memoryFactor)
 			confined = true
 		}
 		job := jobs[s.Job]
