@@ -17,6 +17,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -90,6 +91,10 @@ func (c *cluster) dial(address string) (*link, error) {
 	dialing := []grpc.DialOption{
 		grpc.WithTransportCredentials(c.secure),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)),
+		// A server that is back is found at once, and not after gRPC's own two minutes.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, MinConnectTimeout: 5 * time.Second,
+		}),
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(4 * window),
 	}
 	if every := c.settings.config.KeepAliveInterval; every > 0 {
