@@ -60,7 +60,11 @@ func (s *SMTP) client() (*mail.Client, error) {
 		options = append(options, mail.WithTLSConfig(s.o.TLS))
 	}
 	if s.o.User != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.o.User), mail.WithPassword(s.o.Password))
+		how := mail.SMTPAuthAutoDiscover
+		if s.o.Security == "tls" {
+			how = mail.SMTPAuthPlainNoEnc // the library does not know that our dial encrypted it
+		}
+		options = append(options, mail.WithSMTPAuth(how), mail.WithUsername(s.o.User), mail.WithPassword(s.o.Password))
 	}
 	return mail.NewClient(s.o.Host, options...)
 }
