@@ -259,7 +259,7 @@ func (c *child) verdict(step string, late bool) *Failure {
 	case late, state != nil && (state.ExitCode() == exitCPU || cpuKilled(state)):
 		f.Code = TimedOut
 	case strings.Contains(f.Detail, "out of memory"), strings.Contains(f.Detail, "cannot allocate memory"),
-		strings.Contains(f.Detail, "limit on data"):
+		strings.Contains(f.Detail, "failed to allocate"), strings.Contains(f.Detail, "unable to mmap"):
 		f.Code = OutOfMemory
 	}
 	return f
