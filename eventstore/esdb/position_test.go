@@ -7,12 +7,19 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mediavault-io/mediavault/eventstore"
+	"github.com/mediavault-io/mediavault/eventstore/memory"
+	"github.com/mediavault-io/mediavault/eventstore/storetest"
 )
 
 // Positions that nobody was told come from people who ask as of one, and from 'the one before'.
 func TestPositionsInTheMiddleOfARecordAreUnderstood(t *testing.T) {
 	t.Parallel()
-	log := serverFor(t).open(t)
+	v := startVault(t, storetest.Sparse(memory.New()), "127.0.0.1:0")
+	t.Cleanup(func() { v.stop(t) })
+	log, err := logAt(t, "esdb://"+v.address+"?tls=false")
+	if err != nil {
+		t.Fatal(err)
+	}
 	category := "t" + uuid.NewString()[:8]
 	stream := eventstore.StreamOf(category, "1")
 	only := eventstore.Filter{Categories: []string{category}}
