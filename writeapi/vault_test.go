@@ -108,7 +108,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 		Media: commands.NewMedia(commanded, blobStore), Shares: commands.NewShares(commanded),
 		Moderation: commands.NewModeration(commanded), Findings: commands.NewFindings(commanded, nothingFound{}),
 		Operations: commands.NewOperations(commanded, v.tray), Notifications: commands.NewNotifications(commanded, inbox{v}),
-		MaxFile:    media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
+		MaxFile: media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
 	}
 	if change != nil {
 		change(v.server)
