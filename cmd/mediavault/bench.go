@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mediavault-io/mediavault/adapters/auth"
 	"github.com/mediavault-io/mediavault/domain"
@@ -91,7 +92,7 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 	case "reactors":
 		return bench.Reactors(ctx, s.cfg.DatabaseURL, out, bench.ReactorOptions{Events: events})
 	case "screening":
-		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactors.Run, Photos: events})
+		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactAndProject, Photos: events})
 	case "projections":
 		return bench.Projections(ctx, s.cfg.DatabaseURL, out, bench.ProjectionOptions{Events: events})
 	}
@@ -130,4 +131,17 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 	}
 	stop()
 	return errors.Join(err, <-served)
+}
+
+// reactAndProject runs the reactors, and the read models that some of their stages ask.
+func (a *app) reactAndProject(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.reactors.Run(ctx) })
+	g.Go(func() error {
+		if err := a.models.engine.Run(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+	return g.Wait()
 }
