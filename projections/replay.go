@@ -127,8 +127,6 @@ func (r *replay) read(ctx context.Context, take func([]eventstore.Recorded) erro
 	})
 }
 
-var errEnough = errors.New("read enough")
-
 // readThrough hands over the events after a position up to another, in order, reading ahead of who takes them.
 func readThrough(ctx context.Context, source Source, after, through eventstore.Position, filter eventstore.Filter,
 	take func(events []eventstore.Recorded, at eventstore.Position) error,

@@ -219,14 +219,13 @@ func (e *Engine) lead(ctx context.Context, r Reactor) (led bool, err error) {
 // tick asks a Clocked reactor what is due, until ctx ends.
 func (e *Engine) tick(ctx context.Context, r Reactor, c Clocked) {
 	timeout := e.tuning(r).Timeout
-	wait := e.opts.Poll
 	for ctx.Err() == nil {
 		err := func() error {
 			within, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			return recovered(func() error { return c.Due(within, e.opts.Now().UTC()) })
 		}()
-		wait = e.opts.Poll
+		wait := e.opts.Poll
 		if err != nil && ctx.Err() == nil {
 			e.opts.Logger.Warn("what is due was not done; it comes again", "reactor", r.Name(), "error", err)
 			e.metrics.failures.WithLabelValues(r.Name()).Inc()

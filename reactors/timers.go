@@ -33,13 +33,6 @@ func (t timers) set(ctx context.Context, key, about string, at time.Time) error 
 		t.reactor, key, about, dueAt(at))
 }
 
-// begin is set for a key that has nothing due yet: what is due already stays.
-func (t timers) begin(ctx context.Context, key, about string, at time.Time) error {
-	return t.exec(ctx, `
-		INSERT INTO reactor_timers AS t (reactor, key, about, due_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (reactor, key) DO UPDATE SET due_at = excluded.due_at WHERE t.due_at IS NULL`, t.reactor, key, about, dueAt(at))
-}
-
 // next replaces what was due, unless somebody set it otherwise meanwhile.
 func (t timers) next(ctx context.Context, was timer, at time.Time) error {
 	return t.exec(ctx, `UPDATE reactor_timers SET due_at = $4 WHERE reactor = $1 AND key = $2 AND due_at = $3`, t.reactor, was.key, was.at, dueAt(at))

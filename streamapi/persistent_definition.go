@@ -183,7 +183,8 @@ func keyOf(stream *shared.StreamIdentifier, all bool, name string) (groupKey, er
 func definitionOf(o *persistent.CreateReq_Options) (*definition, error) {
 	strategy := o.GetSettings().GetConsumerStrategy()
 	if strategy == "" {
-		strategy = o.GetSettings().GetNamedConsumerStrategy().String() //nolint:staticcheck // what older clients say
+		//lint:ignore SA1019 what older clients say
+		strategy = o.GetSettings().GetNamedConsumerStrategy().String()
 	}
 	d := &definition{Name: o.GetGroupName(), Settings: settingsOf(o.GetSettings(), strategy)}
 	stream := o.GetStream().GetStreamIdentifier()
@@ -201,8 +202,10 @@ func definitionOf(o *persistent.CreateReq_Options) (*definition, error) {
 	case *persistent.CreateReq_Options_Stream:
 		d.Start = startOf(at.Stream.GetRevision(), at.Stream.GetEnd() != nil)
 	default: // what clients before 21.10 say
-		stream = o.GetStreamIdentifier()                        //nolint:staticcheck // see above
-		d.Start = startOf(o.GetSettings().GetRevision(), false) //nolint:staticcheck // see above
+		//lint:ignore SA1019 what older clients say
+		stream = o.GetStreamIdentifier()
+		//lint:ignore SA1019 what older clients say
+		d.Start = startOf(o.GetSettings().GetRevision(), false)
 	}
 	key, err := keyOf(stream, o.GetAll() != nil, d.Name)
 	d.Source = key.source
@@ -218,8 +221,10 @@ func updateOf(o *persistent.UpdateReq_Options) (*definition, error) {
 	case *persistent.UpdateReq_Options_Stream:
 		d.Start = startOf(at.Stream.GetRevision(), at.Stream.GetEnd() != nil)
 	default:
-		stream = o.GetStreamIdentifier()                        //nolint:staticcheck // what older clients say
-		d.Start = startOf(o.GetSettings().GetRevision(), false) //nolint:staticcheck // see above
+		//lint:ignore SA1019 what older clients say
+		stream = o.GetStreamIdentifier()
+		//lint:ignore SA1019 what older clients say
+		d.Start = startOf(o.GetSettings().GetRevision(), false)
 	}
 	key, err := keyOf(stream, o.GetAll() != nil, d.Name)
 	d.Source = key.source

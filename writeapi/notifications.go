@@ -81,7 +81,7 @@ func (s *Server) setPreferences(w http.ResponseWriter, r *http.Request) error {
 type webhook struct {
 	web.Written
 	Webhook people.EndpointID `json:"webhook_id"`
-	Secret  string               `json:"secret,omitempty"`
+	Secret  string            `json:"secret,omitempty"`
 }
 
 func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
@@ -90,9 +90,9 @@ func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body, err := web.Decode[struct {
-		URL    string           `json:"url"`
-		Format people.Format `json:"format"`
-		Topics []domain.Topic   `json:"topics"`
+		URL    string         `json:"url"`
+		Format people.Format  `json:"format"`
+		Topics []domain.Topic `json:"topics"`
 	}](r, maxJSON)
 	if err != nil {
 		return err

@@ -74,8 +74,7 @@ func exif(orientation int, telling bool) []byte {
 	short := func(tag uint16, v int) entry {
 		return entry{tag, 3, 1, binary.LittleEndian.AppendUint16(nil, uint16(v))}
 	}
-	var lay func(at int, entries []entry) []byte
-	lay = func(at int, entries []entry) []byte {
+	lay := func(at int, entries []entry) []byte {
 		head := binary.LittleEndian.AppendUint16(nil, uint16(len(entries)))
 		var rest []byte
 		data := at + 2 + 12*len(entries) + 4

@@ -8,7 +8,7 @@ import (
 
 // appended looks for a second file in a picture: a polyglot, which is one thing to the vault and another to who opens it.
 func (l *look) appended() {
-	rest := l.all
+	var rest []byte
 	switch l.Type {
 	case "image/jpeg":
 		rest = l.all[jpegEnd(l.all):]
@@ -18,8 +18,6 @@ func (l *look) appended() {
 			end = c.to
 		}
 		rest = l.all[min(end, len(l.all)):]
-	default:
-		rest = nil
 	}
 	if foreign(rest) {
 		l.found(Content, "polyglot", media.VerdictReview)

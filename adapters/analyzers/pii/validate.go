@@ -267,7 +267,7 @@ func date(match string) (int, bool) {
 	for _, order := range [][3]int{{0, 1, 2}, {2, 1, 0}, {2, 0, 1}} { // year, month, day
 		year, month, day := fields[order[0]], fields[order[1]], fields[order[2]]
 		m := monthOf(month)
-		day = strings.TrimRight(day, "stndrher") // 3rd, 1er
+		day = strings.TrimRight(day, "dehnrst") // 3rd, 1er
 		if len(year) != 4 || m == 0 || len(day) == 0 || len(day) > 2 || strings.Trim(year+day, "0123456789") != "" {
 			continue
 		}
