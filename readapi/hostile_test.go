@@ -31,6 +31,10 @@ func (v *vault) tour() []string {
 		Case: c, Media: id, Owner: "alice", Origin: moderation.FromDetector, By: "system", Category: "spam", Score: 70,
 	})
 	f := newFinding(v, id)
+	small := v.file("alice", "", "image/jpeg", []byte("small"))
+	v.by("system", mediaStream(id), media.Derived{Version: 1, Blurhash: "LEHV6nWB2yk8", Derivatives: []media.Derivative{{
+		Kind: media.KindThumbnail, Name: "400", Type: small.Type, Width: 4, Height: 3, Size: small.Size, SHA256: small.SHA256, Object: small.Object,
+	}}})
 	v.by("alice", mediaStream(id), media.DescriptionRequested{Number: 1, Version: 1, By: "alice"})
 	v.by("system", mediaStream(id), media.DescriptionSuggested{Number: 1, Version: 1, Text: domain.NewPersonal("alice", "A harbour"), Provider: "metadata"})
 	v.settled()
@@ -38,7 +42,7 @@ func (v *vault) tour() []string {
 		"/v1/findings", "/v1/findings/" + string(f),
 		"/v1/media", "/v1/media/" + string(id), "/v1/media/" + string(id) + "/content", "/v1/media/" + string(id) + "/thumbnail",
 		"/v1/media/" + string(id) + "/history", "/v1/media/" + string(id) + "/access", "/v1/shares", "/v1/shares/" + string(s),
-		"/v1/shared-with-me", "/v1/public/secret", "/v1/public/secret/content", "/v1/moderation/cases", "/v1/moderation/cases/" + string(c),
+		"/v1/shared-with-me", "/v1/public/secret", "/v1/public/secret/content", "/v1/public/secret/thumbnail", "/v1/moderation/cases", "/v1/moderation/cases/" + string(c),
 		"/v1/media/" + string(id) + "/moderation", "/v1/media/" + string(id) + "/duplicates", "/v1/media/" + string(id) + "/suggestion",
 		"/v1/moderation/statistics", "/v1/audit", "/v1/usage", "/v1/streams/media-" + string(id), "/v1/events", "/v1/projections", "/v1/parked", "/v1/me", "/v1/notifications", "/v1/notifications/preferences", "/v1/webhooks",
 	}
@@ -59,7 +63,7 @@ func TestEveryAnswerIsAsItIsDescribed(t *testing.T) {
 		}
 	}
 	v.ask(http.MethodPost, "root admin", "/v1/projections/library/rebuild")
-	if unseen := v.spec.Unseen(); fmt.Sprint(unseen) != "[getMediaThumbnail (GET /v1/media/{id}/thumbnail)]" {
+	if unseen := v.spec.Unseen(); len(unseen) > 0 {
 		t.Errorf("no good answer was seen of %v", unseen)
 	}
 }
@@ -158,8 +162,12 @@ func TestADatabaseThatVanishesIsA503AndNeverAnExportThatLooksWhole(t *testing.T)
 		}
 	}
 	for _, path := range paths {
+		// These are answered by doubles in memory here (tray, recipients), which have no database to lose.
+		if path == "/v1/parked" || path == "/v1/notifications/preferences" || path == "/v1/webhooks" {
+			continue
+		}
 		who := "root admin"
-		if strings.HasSuffix(path, "/content") {
+		if strings.HasSuffix(path, "/content") || strings.HasSuffix(path, "/thumbnail") {
 			who = "alice user"
 		}
 		if a := v.get(who, path); path != "/v1/me" && !strings.HasPrefix(path, "/v1/events") && a.StatusCode != http.StatusServiceUnavailable {

@@ -120,7 +120,7 @@ func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Done(); err != nil {
 		return err
 	}
-	if err := s.ready(w, r, m, projections.LibraryName, projections.SharesName); err != nil {
+	if err := s.prepare(w, r, m, projections.LibraryName, projections.SharesName); err != nil {
 		return err
 	}
 	viewer := web.Actor(r)
@@ -163,7 +163,32 @@ func (s *Server) stillSeen(ctx context.Context, viewer domain.Actor, it projecti
 	return err == nil, err
 }
 
-// today refuses a question as of the past to whoever has no right to the item now.
+// prepare is ready for a question that asks today, too, when it is as of the past. What rights there are now comes from a read
+// model of its own: it has to have come as far as those that answer about now, or a viewer who was told already that an item
+// is not there any more would still get it by as_of.
+func (s *Server) prepare(w http.ResponseWriter, r *http.Request, m projections.Moment, models ...string) error {
+	if m.IsNow() {
+		return s.ready(w, r, m, models...)
+	}
+	if !slices.Contains(models, projections.AccessName) {
+		models = append(slices.Clone(models), projections.AccessName) // so that it waits for Vault-After
+	}
+	if err := s.ready(w, r, m, models...); err != nil {
+		return err
+	}
+	for _, name := range []string{projections.LibraryName, projections.SharesName} {
+		told, err := s.engine.Position(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		if err := s.reached(r.Context(), told, projections.AccessName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// today refuses a question as of the past to whoever has no right to the item now. prepare comes before it.
 func (s *Server) today(ctx context.Context, viewer domain.Actor, id domain.MediaID, m projections.Moment) error {
 	if m.IsNow() {
 		return nil
@@ -191,7 +216,7 @@ func (s *Server) question(w http.ResponseWriter, r *http.Request, q *web.Query, 
 	if err != nil {
 		return "", m, err
 	}
-	if err := s.ready(w, r, m, models...); err != nil {
+	if err := s.prepare(w, r, m, models...); err != nil {
 		return "", m, err
 	}
 	return id, m, s.today(r.Context(), web.Actor(r), id, m)

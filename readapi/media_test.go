@@ -1,6 +1,7 @@
 package readapi_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/share"
+	"github.com/mediavault-io/mediavault/projections"
 )
 
 type item struct {
@@ -119,6 +121,25 @@ func TestOneItem(t *testing.T) {
 			v.refused(404, "not_found", "bob user", path+part+then)
 		}
 		if got := into[list](v, "bob user", "/v1/media"+then); len(got.Items) != 0 {
+			t.Errorf("the list of then shows it: %+v", got)
+		}
+	})
+	t.Run("does not come back by as_of while the read model of rights is behind the others", func(t *testing.T) {
+		s, shared := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "eve"}, share.Terms{})
+		v.settled()
+		held, err := v.pool.Begin(t.Context())
+		must(t, err)
+		defer held.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // a second time, mostly
+		_, err = held.Exec(t.Context(), "select from projections where name = $1 for update", projections.AccessName)
+		must(t, err)
+		revoked := v.by("alice", shareStream(s), share.Revoked{By: "alice"})
+		v.refused(404, "not_found", "eve user", path, after(revoked)...)
+		then := fmt.Sprintf("?as_of=%d", shared)
+		v.refused(503, "not_yet", "eve user", path+then)
+		v.refused(503, "not_yet", "eve user", "/v1/media"+then)
+		must(t, held.Rollback(t.Context()))
+		v.refused(404, "not_found", "eve user", path+then, after(revoked)...)
+		if got := into[list](v, "eve user", "/v1/media"+then); len(got.Items) != 0 {
 			t.Errorf("the list of then shows it: %+v", got)
 		}
 	})
