@@ -242,7 +242,8 @@ func TestWhoSeesWhichContent(t *testing.T) {
 		{"removed", born(clean(1), media.Removed{Source: hold}), "removed", hidden, hidden, hidden, ""},
 		{"deleted", born(clean(1), media.Deleted{By: partner.ID}), "deleted", hidden, hidden, hidden, ""},
 		{"restored", born(clean(1), media.Deleted{By: partner.ID}, media.Restored{By: partner.ID}), "", "", "", "", ""},
-		{"purged", born(clean(1), media.Deleted{By: partner.ID}, media.Purged{By: partner.ID}), "purged", hidden, hidden, hidden, "purged"},
+		// The case was open when it was purged: its bytes stay for the moderator until the case is closed, and for nobody else.
+		{"purged", born(clean(1), media.Deleted{By: partner.ID}, media.Purged{By: partner.ID}), "purged", hidden, hidden, hidden, ""},
 		{"a new version not screened", born(clean(1), media.VersionAdded{Version: 2, File: file(partner, 2)}),
 			"not_screened", "not_screened", "not_screened", "not_screened", "not_screened"},
 		{"rolled back to a clean one", born(clean(1), media.VersionAdded{Version: 2, File: file(partner, 2)}, media.RolledBack{Version: 1, From: 2}),

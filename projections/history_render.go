@@ -47,10 +47,14 @@ func withheld(eventType string) []string {
 	switch eventType {
 	case "moderation.opened", "moderation.reported":
 		return []string{"by", "note"}
-	case "moderation.assigned", "moderation.claimed", "moderation.given_back":
+	case "moderation.assigned":
 		return []string{"by", "moderator"}
-	case "moderation.decided", "moderation.appeal_decided", "moderation.declined":
+	case "moderation.claimed", "moderation.given_back":
+		return []string{"moderator"}
+	case "moderation.decided":
 		return []string{"by", "reason", "confirmed_by"}
+	case "moderation.appeal_decided", "moderation.declined":
+		return []string{"by", "reason"}
 	case "moderation.proposed":
 		return []string{"by", "reason", "action", "policy", "statement"} // it counts for nothing yet
 	case "moderation.escalated":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/catalog"
+	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/eventstore"
 )
 
 func TestRendererWritesEveryEventAsEncodingJSONDoes(t *testing.T) {
@@ -49,6 +52,69 @@ func TestRendererWritesEveryEventAsEncodingJSONDoes(t *testing.T) {
 			t.Errorf("%s, empty: %s, want %s", typ.Name, zero, want)
 		}
 	}
+}
+
+// TestAnOwnerReadsNobodyOfTheModerationSide fills every event about cases and holds, also those that are new, and reads them as
+// the owner: whatever names a person or is a personal text must be his own or meant for him.
+func TestAnOwnerReadsNobodyOfTheModerationSide(t *testing.T) {
+	t.Parallel()
+	r := &renderer{}
+	seal := func(domain.UserID, []byte) ([]byte, error) { return []byte("x"), nil }
+	meant := map[string][]string{ // for the owner, or by him
+		"moderation.opened":         {"owner"},
+		"moderation.decided":        {"statement"},
+		"moderation.appealed":       {"by", "note"},
+		"moderation.appeal_decided": {"statement"},
+	}
+	seen := 0
+	for _, typ := range catalog.Types() {
+		if category, _, _ := strings.Cut(typ.Name, "."); category != moderation.Category && !discreet(typ.Name) {
+			continue
+		}
+		seen++
+		v := reflect.New(typ.Go).Elem()
+		fill(v, seal)
+		event, ok := v.Interface().(domain.Event)
+		if !ok {
+			t.Fatalf("%s is no event", typ.Name)
+		}
+		rec := eventstore.Recorded{Type: typ.Name, Event: event, Metadata: eventstore.Metadata{Actor: moderator}}
+		e, err := r.event(rec, sight{viewer: "alice"})
+		must(t, err)
+		if named := strings.Contains(string(e.Metadata), string(moderator.ID)+`"`); named && discreet(typ.Name) {
+			t.Errorf("%s names who acted: %s", typ.Name, e.Metadata)
+		}
+		var data any
+		must(t, json.Unmarshal(e.Data, &data))
+		for _, path := range telling(data, "") {
+			if !slices.Contains(meant[typ.Name], path) {
+				t.Errorf("%s lets the owner read %s: %s", typ.Name, path, e.Data)
+			}
+		}
+	}
+	if seen < len(moderation.Types) {
+		t.Errorf("only %d events were read", seen)
+	}
+}
+
+// telling are the paths of the filled members that name a person or are a personal text.
+func telling(v any, path string) []string {
+	var paths []string
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			paths = append(paths, telling(member, strings.TrimPrefix(path+"."+name, "."))...)
+		}
+	case []any:
+		for _, element := range v {
+			paths = append(paths, telling(element, path)...)
+		}
+	case string:
+		if strings.Contains(v, "domain.UserID") || v == "personal words" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // plain turns sealed texts into what they say, so that the two ways of writing can be compared.
