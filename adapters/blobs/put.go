@@ -11,6 +11,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -109,13 +110,19 @@ func (u *upload) fill(buffer []byte) (part []byte, last bool, err error) {
 
 // single stores a blob that is in memory whole. Its SHA-256 is signed with the request, so the S3 checks it.
 func (u *upload) single(ctx context.Context, content []byte) (string, error) {
-	within, cancel := context.WithTimeout(ctx, partTime)
+	sending, stop := lingering(ctx)
+	defer stop()
+	within, cancel := context.WithTimeout(sending, partTime)
 	defer cancel()
 	info, err := u.s3.core.PutObject(within, u.s3.bucket, string(u.key), bytes.NewReader(content), int64(len(content)), "",
 		hex.EncodeToString(u.digest.Sum(nil)), minio.PutObjectOptions{ContentType: u.contentType, DisableContentSha256: true})
 	if err != nil {
 		u.clean(ctx, "")
 		return "", u.s3.fault(ctx, "put blob", string(u.key), err)
+	}
+	if ctx.Err() != nil {
+		u.clean(ctx, "")
+		return "", fmt.Errorf("put blob %s: %w", u.key, context.Cause(ctx))
 	}
 	return info.ETag, nil
 }
@@ -147,7 +154,9 @@ func (u *upload) multipart(ctx context.Context, first []byte) (string, error) {
 func (u *upload) sendParts(ctx context.Context, id string, part []byte) ([]minio.CompletePart, error) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	group, sending := errgroup.WithContext(within)
+	group, going := errgroup.WithContext(within) // going ends when reading or a part failed, or the caller gave up
+	sending, stop := lingering(going)
+	defer stop()
 	buffers := &partBuffers{spare: u.s3.spare, free: make(chan []byte, 1+extraBuffers)}
 	defer buffers.giveBack()
 
@@ -169,7 +178,7 @@ func (u *upload) sendParts(ctx context.Context, id string, part []byte) ([]minio
 			break
 		}
 		buffer := buffers.next()
-		if sending.Err() != nil {
+		if going.Err() != nil {
 			break // a part failed, or the caller gave up: Wait says so
 		}
 		if part, last, readFailure = u.fill(buffer); readFailure != nil {
@@ -182,7 +191,7 @@ func (u *upload) sendParts(ctx context.Context, id string, part []byte) ([]minio
 	}
 	if readFailure != nil {
 		cancel()
-		_ = group.Wait() // what it says follows from the cancelling
+		_ = group.Wait() // the parts on their way do not matter any more, but have to be answered before the upload is aborted
 		return nil, readFailure
 	}
 	if err := group.Wait(); err != nil {
@@ -196,6 +205,20 @@ func (u *upload) sendParts(ctx context.Context, id string, part []byte) ([]minio
 		parts[i] = *result
 	}
 	return parts, nil
+}
+
+// lingering is a context for sending: when ctx ends, what is on its way still has cleanTime to be answered. An S3 may go on
+// with a request whose sender has left, so that what is removed meanwhile comes back: S3 itself warns that a part which
+// arrives during an abort can outlive it.
+func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	timer := time.AfterFunc(math.MaxInt64, cancel)
+	unwatch := context.AfterFunc(ctx, func() { timer.Reset(cleanTime) })
+	return sending, func() {
+		unwatch()
+		timer.Stop()
+		cancel()
+	}
 }
 
 // sendPart sends one part with its CRC-32C, which the S3 checks, and notes what completing needs.
