@@ -23,7 +23,12 @@ type runner struct {
 	position   eventstore.Position
 	generation int64
 	parked     map[string]bool // keys that have parked events
+	wrote      time.Time       // when the last batch was committed
 }
+
+// linger is the least time between two transactions of one read model while it follows live. A batch that comes after a
+// pause is written at once; under load, events and moves of the checkpoint that come within it share a transaction.
+const linger = 8 * time.Millisecond
 
 // project follows the log from where the read model is, until something fails or ctx ends.
 func (e *Engine) project(ctx context.Context, m *model) error {
@@ -122,7 +127,7 @@ func (r *runner) consume(ctx context.Context, batches <-chan eventstore.Batch[ev
 			if !ok {
 				return nil
 			}
-			b = r.gather(b, batches)
+			b = r.gather(ctx, b, batches)
 			for len(b.Events) > r.options.BatchSize {
 				part := b.Events[:r.options.BatchSize]
 				b.Events = b.Events[r.options.BatchSize:]
@@ -137,17 +142,42 @@ func (r *runner) consume(ctx context.Context, batches <-chan eventstore.Batch[ev
 	}
 }
 
-// gather adds what has already arrived.
-func (r *runner) gather(b eventstore.Batch[eventstore.Recorded], more <-chan eventstore.Batch[eventstore.Recorded]) eventstore.Batch[eventstore.Recorded] {
-	for len(b.Events) < r.options.BatchSize {
+// gather adds what has already arrived and, soon after the last transaction, what arrives until the next one is due.
+func (r *runner) gather(ctx context.Context, b eventstore.Batch[eventstore.Recorded], more <-chan eventstore.Batch[eventstore.Recorded]) eventstore.Batch[eventstore.Recorded] {
+	due := make(chan time.Time)
+	close(due)
+	var until <-chan time.Time = due
+	if wait := linger - time.Since(r.wrote); wait > 0 && b.Live {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		until = timer.C
+	}
+	add := func(next eventstore.Batch[eventstore.Recorded]) {
+		b.Events = append(b.Events, next.Events...)
+		b.Through, b.Live = next.Through, next.Live
+	}
+	for waiting := true; len(b.Events) < r.options.BatchSize; {
+		if !waiting { // take what is there, and no more
+			select {
+			case next, ok := <-more:
+				if !ok {
+					return b
+				}
+				add(next)
+				continue
+			default:
+				return b
+			}
+		}
 		select {
 		case next, ok := <-more:
 			if !ok {
 				return b
 			}
-			b.Events = append(b.Events, next.Events...)
-			b.Through, b.Live = next.Through, next.Live
-		default:
+			add(next)
+		case <-until:
+			waiting = false
+		case <-ctx.Done():
 			return b
 		}
 	}
@@ -241,7 +271,7 @@ func (r *runner) commit(ctx context.Context, events []eventstore.Recorded, throu
 
 // settled notes what was committed.
 func (r *runner) settled(c *change, events []eventstore.Recorded, through eventstore.Position, live bool, began time.Time) {
-	r.position = through
+	r.position, r.wrote = through, time.Now()
 	r.marks.wake(r.m.name, r.position)
 	for _, p := range c.aside {
 		r.parked[p.key] = true
