@@ -41,6 +41,8 @@ type Problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
+
+	again time.Duration // Retry-After, zero when it was not said
 }
 
 // Error implements error.
@@ -143,7 +145,30 @@ func (c *Client) Until(ctx context.Context, path string, out any, done func() bo
 	}
 }
 
+// patience is how long a read goes on asking a vault that has not come to what this client wrote: one whose machine is busy, or
+// that has just been started again.
+const patience = 30 * time.Second
+
+// send asks once, and a read of what is not visible yet ("not_yet") again, as the answer's Retry-After bids.
 func (c *Client) send(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
+	if method != http.MethodGet {
+		return c.once(ctx, method, path, header, body)
+	}
+	for began := time.Now(); ; {
+		resp, err := c.once(ctx, method, path, header, nil)
+		var p *Problem
+		if !errors.As(err, &p) || p.Code != "not_yet" || time.Since(began) > patience {
+			return resp, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(p.again):
+		}
+	}
+}
+
+func (c *Client) once(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
 	target, err := url.Parse(c.Base + path)
 	if err != nil {
 		return nil, err
@@ -176,6 +201,9 @@ func (c *Client) send(ctx context.Context, method, path string, header http.Head
 		raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		if json.Unmarshal(raw, p) != nil {
 			p.Detail = string(raw)
+		}
+		if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+			p.again = time.Duration(seconds) * time.Second
 		}
 		return nil, fmt.Errorf("%s %s: %w", method, path, p)
 	}
