@@ -88,7 +88,7 @@ func TestStoppingKeepsTheDataAndStartingGoesOn(t *testing.T) {
 	v = startVault(t, dir)
 	alice = v.as("alice", "user")
 	alice.After = w.Position
-	if got := content(t, alice, w.ID); string(got) != string(file) {
+	if got := content(t, alice, w.ID, v.as("audrey", "auditor")); string(got) != string(file) {
 		t.Error("the bytes are not those that were uploaded before the stop")
 	}
 	v.stop()

@@ -217,7 +217,7 @@ func check(t *testing.T, v *vault, j *journal) {
 		if a.sha256 == "" || (i < len(acks)-60 && rnd.IntN(10) > 0) {
 			continue // every blob of the last round, a sample of the older ones
 		}
-		body := content(t, alice, a.ID)
+		body := content(t, alice, a.ID, auditor)
 		if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != a.sha256 {
 			t.Fatalf("the blob of %s has another hash than was acknowledged", a.ID)
 		}
@@ -227,8 +227,8 @@ func check(t *testing.T, v *vault, j *journal) {
 	}
 }
 
-// content reads an item's bytes once it is screened.
-func content(t *testing.T, c *demo.Client, id string) []byte {
+// content reads an item's bytes once it is screened; where it is not, the auditor knows what happened instead.
+func content(t *testing.T, c *demo.Client, id string, auditor *demo.Client) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
 	defer cancel()
@@ -236,7 +236,8 @@ func content(t *testing.T, c *demo.Client, id string) []byte {
 		Status string `json:"status"`
 	}
 	if err := c.Until(ctx, "/v1/media/"+id, &item, func() bool { return item.Status == "available" }); err != nil {
-		t.Fatalf("%s is %q: %v", id, item.Status, err)
+		happened, _ := auditor.Get(t.Context(), "/v1/streams/media-"+id)
+		t.Fatalf("%s is %q: %v\n%s", id, item.Status, err, happened)
 	}
 	body, err := c.Get(ctx, "/v1/media/"+id+"/content")
 	if err != nil {
