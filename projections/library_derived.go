@@ -50,6 +50,11 @@ func (v FileVersion) Thumbnail(name string) (media.Derivative, bool) {
 	return media.Find(v.Derivatives, media.KindThumbnail, name)
 }
 
+// Playable is the copy of a video that browsers play; false when there is none.
+func (v FileVersion) Playable() (media.Derivative, bool) {
+	return media.Find(v.Derivatives, media.KindPlayable, "")
+}
+
 // Handed is where the bytes of a version are that somebody gets: the original for its owner and for moderators (own); for
 // others the copy without place and names, where the original has any and its owner did not choose to keep them. What may be
 // delivered the streams decide; a copy that does not exist yet is not made up for here.

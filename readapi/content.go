@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/mediavault-io/mediavault/adapters/blobs"
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/internal/web"
 	"github.com/mediavault-io/mediavault/projections"
 )
 
@@ -26,21 +28,55 @@ type delivery struct {
 	modified time.Time // when the version came to be
 }
 
+// wanted is what of an item is asked for.
+type wanted struct {
+	download bool // to be kept, not shown
+	web      bool // the copy that browsers play
+}
+
+// wants reads what is asked for.
+func wants(q *web.Query) wanted {
+	return wanted{download: downloads(q), web: q.Enum("variant", "original", "original", "web") == "web"}
+}
+
 // deliverItem delivers the version that was current at the item's moment. serving says by which right.
-func (s *Server) deliverItem(w http.ResponseWriter, r *http.Request, it projections.Item, download bool, serving Serving) error {
+func (s *Server) deliverItem(w http.ResponseWriter, r *http.Request, it projections.Item, want wanted, serving Serving) error {
 	serving.Caller, serving.Media, serving.Version, serving.What = callerOf(r), it.ID, it.Version, "content"
 	kind := "inline"
-	if download {
+	if want.download {
 		serving.What, kind = "download", "attachment"
 	}
 	if it.Version < 1 || it.Version > len(it.Versions) {
 		return errNoContent
 	}
 	v := it.Versions[it.Version-1]
+	if want.web {
+		return s.deliverWeb(w, r, v, kind, serving)
+	}
 	object, size, digest := it.Handed(v, serving.Via == "owner" || serving.Via == "role")
 	serving.Object = object
 	return s.deliver(w, r, delivery{
 		serving: serving, kind: kind, name: v.Name, mime: v.Type, size: size, sha256: digest, object: object, modified: v.Uploaded,
+	})
+}
+
+// deliverWeb delivers the copy of a version that browsers play.
+func (s *Server) deliverWeb(w http.ResponseWriter, r *http.Request, v projections.FileVersion, kind string, serving Serving) error {
+	d, ok := v.Playable()
+	if !ok {
+		// Whether it may be seen at all is said first.
+		if err := s.recorder.Check(r.Context(), serving); err != nil {
+			return err
+		}
+		return errNoWebVariant
+	}
+	serving.Object = d.Object
+	name := v.Name
+	if name != "" {
+		name = strings.TrimSuffix(name, path.Ext(name)) + extension(d.Type)
+	}
+	return s.deliver(w, r, delivery{
+		serving: serving, kind: kind, name: name, mime: d.Type, size: d.Size, sha256: d.SHA256, object: d.Object, modified: v.Uploaded,
 	})
 }
 
@@ -117,6 +153,9 @@ func safeType(stored string) string {
 
 // errNoThumbnail is a thumbnail that there is not.
 var errNoThumbnail = domain.Refuse(domain.NotFound, "no_thumbnail", "there is no thumbnail of this item")
+
+// errNoWebVariant is a copy for browsers that there is not: of what is no video, or not yet.
+var errNoWebVariant = domain.Refuse(domain.NotFound, "no_web_variant", "there is no copy of this item that browsers play")
 
 // errGone is a file whose bytes are no longer there, although somebody may have them.
 var errGone = domain.Refuse(domain.Gone, "purged", "the item was purged")

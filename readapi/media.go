@@ -37,6 +37,7 @@ type mediaItem struct {
 	Details       *mediaDetails  `json:"details,omitempty"`
 	Blurhash      string         `json:"blurhash,omitempty"`
 	Thumbnails    []thumbnail    `json:"thumbnails,omitempty"`
+	WebVariant    *webVariant    `json:"web_variant,omitempty"`
 	MetadataKept  bool           `json:"metadata_kept,omitempty"`
 	Versions      []mediaVersion `json:"versions,omitempty"`
 }
@@ -293,7 +294,7 @@ func (s *Server) mediaAccess(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 	q := web.NewQuery(r)
-	download, version := downloads(q), int(q.Int("version", 0, 1, 1_000_000))
+	want, version := wants(q), int(q.Int("version", 0, 1, 1_000_000))
 	id, m, err := s.question(w, r, q, projections.LibraryName, projections.AccessName, projections.SharesName)
 	if err != nil {
 		return err
@@ -303,7 +304,7 @@ func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	grant, err := grantFor(right, download)
+	grant, err := grantFor(right, want.download)
 	if err != nil {
 		return err
 	}
@@ -317,7 +318,7 @@ func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 		}
 		it.Version = version
 	}
-	return s.deliverItem(w, r, it, download, Serving{Via: string(grant.Via), Share: grant.Share})
+	return s.deliverItem(w, r, it, want, Serving{Via: string(grant.Via), Share: grant.Share})
 }
 
 // errNotPermitted is a right that does not go that far.

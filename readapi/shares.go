@@ -83,6 +83,7 @@ type link struct {
 	Permissions []string       `json:"permissions"`
 	ExpiresAt   *time.Time     `json:"expires_at,omitempty"`
 	HasPassword bool           `json:"has_password"`
+	WebVariant  *webVariant    `json:"web_variant,omitempty"`
 }
 
 // maxToken is the longest text that is looked at as a link's secret.
@@ -153,24 +154,26 @@ func (s *Server) getPublic(w http.ResponseWriter, r *http.Request) error {
 	if err := s.recorder.Check(r.Context(), asked); err != nil {
 		return err
 	}
-	size, digest := f.item.Size, f.item.SHA256
+	size, digest, variant := f.item.Size, f.item.SHA256, (*webVariant)(nil)
 	if n := f.item.Version; n >= 1 && n <= len(f.item.Versions) {
-		_, size, digest = f.item.Handed(f.item.Versions[n-1], false)
+		v := f.item.Versions[n-1]
+		_, size, digest = f.item.Handed(v, false)
+		variant = webVariantOf(v)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return web.JSON(w, http.StatusOK, link{
 		MediaID: f.item.ID, Title: f.item.Title, Description: f.item.Description, Filename: f.item.FileName, ContentType: f.item.Type,
 		Size: size, SHA256: digest, Version: f.item.Version, Permissions: f.share.Permissions,
-		ExpiresAt: f.share.ExpiresAt, HasPassword: f.share.HasPassword,
+		ExpiresAt: f.share.ExpiresAt, HasPassword: f.share.HasPassword, WebVariant: variant,
 	})
 }
 
 func (s *Server) publicContent(w http.ResponseWriter, r *http.Request) error {
 	q := web.NewQuery(r)
-	download := downloads(q)
+	want := wants(q)
 	f, err := s.follow(w, r, q)
 	if err != nil {
 		return err
 	}
-	return s.deliverItem(w, r, f.item, download, f.serving)
+	return s.deliverItem(w, r, f.item, want, f.serving)
 }

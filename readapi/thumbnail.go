@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/internal/web"
 	"github.com/mediavault-io/mediavault/projections"
 )
@@ -34,9 +35,24 @@ type thumbnail struct {
 	ContentType string `json:"content_type"`
 }
 
+// webVariant is a copy that browsers play: `content?variant=web`.
+type webVariant struct {
+	ContentType string        `json:"content_type"`
+	Size        int64         `json:"size"`
+	SHA256      domain.Digest `json:"sha256"`
+}
+
+func webVariantOf(v projections.FileVersion) *webVariant {
+	d, ok := v.Playable()
+	if !ok {
+		return nil
+	}
+	return &webVariant{ContentType: d.Type, Size: d.Size, SHA256: d.SHA256}
+}
+
 // show adds what is known of a version's bytes.
 func (m *mediaItem) show(v projections.FileVersion, own bool) {
-	m.Blurhash = v.Blurhash
+	m.Blurhash, m.WebVariant = v.Blurhash, webVariantOf(v)
 	for _, d := range v.Thumbnails() {
 		m.Thumbnails = append(m.Thumbnails, thumbnail{Size: d.Name, Width: d.Width, Height: d.Height, ContentType: d.Type})
 	}
