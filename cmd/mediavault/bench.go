@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -32,6 +33,12 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 	parent := c.Flags().String("in", "", "the folder in which to make the temporary one, on the disk that is to be measured (default: the system's)")
 	events := c.Flags().Int("events", 0, "how many events the store and the projections, or photos the screening, are measured with (default 500,000, 1,000,000 and 60)")
 	cpu := c.Flags().String("cpuprofile", "", "write a CPU profile of this process there")
+	c.AddCommand(&cobra.Command{
+		Use: "load", Short: "Be the clients of a bench", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.Load(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	})
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		if len(names) == 0 {
 			names = benchNames
@@ -66,24 +73,21 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	listener, url, err := listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := startSurroundings(ctx, dir, listener.Addr().String(), log)
+	s, err := startSurroundings(ctx, dir, "", log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	s.cfg.BaseURL, s.cfg.OIDCIssuer = url, url
+	switch name {
+	case "api", "decision", "upload":
+		return s.benchServed(ctx, out, name, events, log)
+	}
 	a, err := openApp(ctx, s.cfg, log, true)
 	if err != nil {
 		return err
 	}
 	defer a.close()
-
 	switch name {
 	case "store":
 		return bench.Store(ctx, s.cfg.DatabaseURL, out, bench.Options{Events: events})
@@ -93,42 +97,77 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 		return bench.Reactors(ctx, s.cfg.DatabaseURL, out, bench.ReactorOptions{Events: events})
 	case "screening":
 		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactAndProject, Photos: events})
-	case "projections":
+	default:
 		return bench.Projections(ctx, s.cfg.DatabaseURL, out, bench.ProjectionOptions{Events: events})
 	}
+}
+
+// benchServed measures a vault through its HTTP.
+func (s *surroundings) benchServed(ctx context.Context, out io.Writer, name string, events int, log *slog.Logger) error {
+	switch name {
+	case "api":
+		return bench.API(ctx, out, bench.APIOptions{Serve: func(ctx context.Context, names []string, use func(context.Context, bench.Served) error) error {
+			return s.serveWhile(ctx, log, names, func(ctx context.Context, url string, issuer *auth.Issuer) error {
+				token, err := tokenOf(issuer, "alice", domain.RoleUser)
+				return errors.Join(err, use(ctx, bench.Served{Base: url, Token: token}))
+			})
+		}})
+	case "decision":
+		return s.serveWhile(ctx, log, nil, func(ctx context.Context, url string, issuer *auth.Issuer) error {
+			alice, errAlice := tokenOf(issuer, "alice", domain.RoleUser)
+			bob, errBob := tokenOf(issuer, "bob", domain.RoleUser)
+			mona, errMona := tokenOf(issuer, "mona", domain.RoleModerator)
+			if err := errors.Join(errAlice, errBob, errMona); err != nil {
+				return err
+			}
+			return bench.Decision(ctx, out, bench.DecisionOptions{Base: url, Owner: alice, Recipient: bob, Moderator: mona, Decisions: events})
+		})
+	default:
+		s3 := s.cfg.S3
+		return s.serveWhile(ctx, log, []string{"write", "read", "project"}, func(ctx context.Context, url string, issuer *auth.Issuer) error {
+			token, err := tokenOf(issuer, "alice", domain.RoleUser)
+			if err != nil {
+				return err
+			}
+			return bench.Upload(ctx, out, bench.UploadOptions{
+				Served: bench.Served{Base: url, Token: token},
+				S3:     bench.Storage{Endpoint: s3.Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, Region: s3.Region, Bucket: s3.Bucket},
+			})
+		})
+	}
+}
+
+func tokenOf(issuer *auth.Issuer, user domain.UserID, role domain.Role) (string, error) {
+	return issuer.Token(domain.Actor{ID: user, Roles: []domain.Role{role}}, 12*time.Hour)
+}
+
+// serveWhile runs the named parts of a vault (all, when none is named), with an issuer of its own, for as long as use runs.
+func (s *surroundings) serveWhile(ctx context.Context, log *slog.Logger, names []string, use func(context.Context, string, *auth.Issuer) error) error {
+	p, err := partsOf(names)
+	if err != nil {
+		return err
+	}
+	listener, url, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	s.cfg.BaseURL, s.cfg.OIDCIssuer = url, url
 	issuer, err := auth.OpenIssuer(s.dir, url)
 	if err != nil {
 		return err
 	}
-	token, err := issuer.Token(domain.Actor{ID: "alice", Roles: []domain.Role{domain.RoleUser}}, 12*time.Hour)
+	a, err := openApp(ctx, s.cfg, log, true)
 	if err != nil {
 		return err
 	}
+	defer a.close()
 	serving, stop := context.WithCancel(ctx)
-	all, _ := partsOf(nil)
 	served := make(chan error, 1)
 	go func() { // awaited below
-		served <- a.serve(serving, all, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()) })
+		served <- a.serve(serving, p, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()) })
 	}()
-	api := bench.APIOptions{Base: url, Token: token}
-	switch name {
-	case "api":
-		err = bench.API(ctx, out, api)
-	case "decision":
-		o := bench.DecisionOptions{Base: url, Owner: token, Decisions: events}
-		o.Recipient, err = issuer.Token(domain.Actor{ID: "bob", Roles: []domain.Role{domain.RoleUser}}, 12*time.Hour)
-		if err == nil {
-			o.Moderator, err = issuer.Token(domain.Actor{ID: "mona", Roles: []domain.Role{domain.RoleModerator}}, 12*time.Hour)
-		}
-		if err == nil {
-			err = bench.Decision(ctx, out, o)
-		}
-	default:
-		s3 := s.cfg.S3
-		err = bench.Upload(ctx, out, bench.UploadOptions{
-			APIOptions: api, Endpoint: s3.Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, Region: s3.Region, Bucket: s3.Bucket,
-		})
-	}
+	err = use(ctx, url, issuer)
 	stop()
 	return errors.Join(err, <-served)
 }

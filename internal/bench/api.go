@@ -2,37 +2,38 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"golang.org/x/sync/errgroup"
 )
 
+// Served is a vault that runs while it is measured.
+type Served struct {
+	Base  string // http://host:port
+	Token string // of a user
+}
+
 // APIOptions say against what the API is measured, and how long.
 type APIOptions struct {
-	Base    string // of a vault that runs, http://host:port
-	Token   string // of a user
-	Clients int    // 0: 64
-	Items   int    // that are described; 0: 512
+	// Serve runs the named parts of the vault (all, when none is named) for as long as use runs. It is called several times, on
+	// the same data.
+	Serve   func(ctx context.Context, parts []string, use func(context.Context, Served) error) error
+	Clients int // 0: 64
+	Items   int // that are described; 0: 512
 	Time    time.Duration
 }
 
 // API measures the write API over real HTTP: PATCH of a title by many clients with the token checked, beside the same clients
-// asking for /healthz, which is what HTTP itself costs here.
+// asking for /healthz, which is what HTTP itself costs here: in a vault that runs all its parts, in one without reactors, and in
+// one that only writes, which shows where the time goes.
 func API(ctx context.Context, w io.Writer, o APIOptions) error {
 	if o.Clients == 0 {
 		o.Clients = 64
@@ -43,39 +44,62 @@ func API(ctx context.Context, w io.Writer, o APIOptions) error {
 	if o.Time == 0 {
 		o.Time = 10 * time.Second
 	}
-	ids, err := someItems(ctx, o)
-	if err != nil {
-		return err
+	var ids []string
+	for _, parts := range [][]string{nil, {"write", "project"}, {"write"}} {
+		err := o.Serve(ctx, parts, func(ctx context.Context, s Served) error {
+			if len(parts) == 0 {
+				var err error
+				if ids, err = someItems(ctx, s, o.Items); err != nil {
+					return err
+				}
+				if err := settled(ctx, s.Base); err != nil {
+					return err
+				}
+				health, err := hammer(ctx, s, o, [][]byte{[]byte("GET /healthz HTTP/1.1\r\nHost: vault\r\n\r\n")})
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(w, "GET /healthz, %d clients: what HTTP costs        %s  %s\n", o.Clients, health.requests(), health.cpu)
+			}
+			patch, err := hammer(ctx, s, o, titles(s, ids))
+			if err != nil {
+				return err
+			}
+			what := "all parts serve"
+			if len(parts) > 0 {
+				what = "serve " + strings.Join(parts, " ")
+			}
+			fmt.Fprintf(w, "PATCH title, %d clients, %-24s %s  %s\n", o.Clients, what, patch.requests(), patch.cpu)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
-	ceiling, err := hammer(ctx, o, func(int, int) []byte {
-		return []byte("GET /healthz HTTP/1.1\r\nHost: vault\r\n\r\n")
-	})
-	if err != nil {
-		return err
-	}
-	patch, err := hammer(ctx, o, func(client, n int) []byte {
-		body := fmt.Sprintf(`{"title":"Harbour %d of client %d, at dusk"}`, n, client)
-		return fmt.Appendf(nil, "PATCH /v1/media/%s HTTP/1.1\r\nHost: vault\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-			ids[(n*o.Clients+client)%len(ids)], o.Token, len(body), body)
-	})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "GET /healthz, %d clients (what HTTP costs)  %s  %s\n", o.Clients, ceiling.requests(), ceiling.cpu)
-	fmt.Fprintf(w, "PATCH title, %d clients, token checked      %s  (%.2fx of /healthz)  %s\n", o.Clients, patch.requests(), patch.perSecond/ceiling.perSecond, patch.cpu)
 	return nil
 }
 
-// someItems uploads the items that are described.
-func someItems(ctx context.Context, o APIOptions) ([]string, error) {
-	ids := make([]string, o.Items)
+// titles are requests that each give an item a title that it never had.
+func titles(s Served, ids []string) [][]byte {
+	requests := make([][]byte, len(ids))
+	for i, id := range ids {
+		body := fmt.Sprintf(`{"title":"Harbour %s, at dusk"}`, marker)
+		requests[i] = fmt.Appendf(nil, "PATCH /v1/media/%s HTTP/1.1\r\nHost: vault\r\nUser-Agent: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			id, s.Token, len(body), body)
+	}
+	return requests
+}
+
+// someItems uploads the items that are described: text, of which nothing is derived.
+func someItems(ctx context.Context, s Served, n int) ([]string, error) {
+	ids := make([]string, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for i := range ids {
 		g.Go(func() error {
-			body := fmt.Sprintf("%%PDF-1.4\n%% item %d\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%%%EOF\n", i)
+			body := fmt.Sprintf("This is item %d.\n", i)
 			var err error
-			ids[i], err = uploadBody(ctx, o, fmt.Sprintf("item-%d.pdf", i), "application/pdf", strings.NewReader(body), int64(len(body)))
+			ids[i], err = uploadBody(ctx, s, fmt.Sprintf("item-%d.txt", i), "text/plain", strings.NewReader(body), int64(len(body)))
 			return err
 		})
 	}
@@ -83,15 +107,19 @@ func someItems(ctx context.Context, o APIOptions) ([]string, error) {
 }
 
 // uploadBody sends a raw body and answers the item's id.
-func uploadBody(ctx context.Context, o APIOptions, name, contentType string, body io.Reader, size int64) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.Base+"/v1/media", body)
+func uploadBody(ctx context.Context, s Served, name, contentType string, body io.Reader, size int64) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Base+"/v1/media", body)
 	if err != nil {
 		return "", err
 	}
 	req.ContentLength = size
-	req.Header.Set("Authorization", "Bearer "+o.Token)
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	return sendUpload(s, req)
+}
+
+func sendUpload(s Served, req *http.Request) (string, error) {
+	req.Header.Set("Authorization", "Bearer "+s.Token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
@@ -110,157 +138,67 @@ func uploadBody(ctx context.Context, o APIOptions, name, contentType string, bod
 	return answer.ID, nil
 }
 
-func figuresOf(took []time.Duration, all time.Duration) figures {
-	slices.Sort(took)
-	return figures{
-		perSecond: float64(len(took)) / all.Seconds(),
-		p50:       took[len(took)/2], p99: took[len(took)*99/100], max: took[len(took)-1],
+// settled waits until the reactors have done what there was to do, and what followed from it: what they do for the uploads must
+// not be measured with what comes then.
+func settled(ctx context.Context, base string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Second) // as often as the reactors say how far they are
+	defer tick.Stop()
+	for quiet := 0; quiet < 3; {
+		select {
+		case <-ctx.Done():
+			return errors.New("the reactors do not come to rest")
+		case <-tick.C:
+		}
+		busy, err := busy(ctx, base)
+		if err != nil {
+			return err
+		}
+		if quiet++; busy {
+			quiet = 0
+		}
 	}
+	return nil
 }
 
-func (f figures) requests() string {
-	return fmt.Sprintf("%9.0f req/s  p50 %7s   p99 %7s   max %7s", f.perSecond, short(f.p50), short(f.p99), short(f.max))
+// busy reports whether a reactor is behind, by the vault's metrics.
+func busy(ctx context.Context, base string) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/metrics", nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	behind, found := false, false
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		line := lines.Text()
+		if !strings.HasPrefix(line, "mediavault_reactor_lag_events{") && !strings.HasPrefix(line, "mediavault_reactor_in_flight{") {
+			continue
+		}
+		found = true
+		behind = behind || !strings.HasSuffix(line, " 0")
+	}
+	return behind || !found, lines.Err()
 }
 
-// hammer lets every client send one request after the other on a connection of its own, for the time, after a short warm-up.
-// The requests are written as bytes, so that the clients cost little of the machine that they share with the vault.
-func hammer(ctx context.Context, o APIOptions, request func(client, n int) []byte) (figures, error) {
-	target, err := url.Parse(o.Base)
+// hammer lets the clients ask, and says what it cost the vault, its Postgres and the clients.
+func hammer(ctx context.Context, s Served, o APIOptions, requests [][]byte) (figures, error) {
+	target, err := url.Parse(s.Base)
 	if err != nil {
 		return figures{}, err
 	}
 	cpu := newOwnCPUMeter()
 	cpu.start()
-	all := 0 // requests
-	warm := time.Now().Add(time.Second)
-	end := warm.Add(o.Time)
-	var mu sync.Mutex // guards took and all
-	var took []time.Duration
-	g, ctx := errgroup.WithContext(ctx)
-	for client := range o.Clients {
-		g.Go(func() error {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target.Host)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			if err := conn.SetDeadline(end.Add(30 * time.Second)); err != nil {
-				return err
-			}
-			answers := bufio.NewReader(conn)
-			var mine []time.Duration
-			sent := 0
-			for n := 0; ctx.Err() == nil; n++ {
-				began := time.Now()
-				if began.After(end) {
-					break
-				}
-				if _, err := conn.Write(request(client, n)); err != nil {
-					return err
-				}
-				resp, err := http.ReadResponse(answers, nil)
-				if err != nil {
-					return err
-				}
-				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-					return err
-				}
-				if resp.StatusCode >= http.StatusBadRequest {
-					return fmt.Errorf("answered %s", resp.Status)
-				}
-				sent++
-				if began.After(warm) {
-					mine = append(mine, time.Since(began))
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			took = append(took, mine...)
-			all += sent
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
+	got, err := ask(ctx, LoadJob{Requests: &requestsJob{Address: target.Host, Clients: o.Clients, Time: o.Time, Requests: requests}})
+	if err != nil {
 		return figures{}, err
 	}
-	if len(took) == 0 {
-		return figures{}, errors.New("nothing was answered")
-	}
-	f := figuresOf(took, o.Time)
-	f.cpu = cpu.per(all) + ", all that the vault does meanwhile included"
+	f := figuresOf(got.Took, o.Time)
+	f.cpu = fmt.Sprintf("%s, %5.2f us in the clients", cpu.per(got.All), float64(got.CPU.Microseconds())/float64(max(got.All, 1)))
 	return f, nil
-}
-
-// UploadOptions say where the vault and its storage are.
-type UploadOptions struct {
-	APIOptions
-	Endpoint, AccessKey, SecretKey, Region, Bucket string // of the same S3 that the vault uses
-	Size                                           int64  // bytes; 0: 1 GiB
-	Rounds                                         int    // 0: 3
-}
-
-// Upload measures one large upload through the API beside a raw minio-go put of the same bytes to the same S3, in turn, and
-// answers the medians.
-func Upload(ctx context.Context, w io.Writer, o UploadOptions) error {
-	if o.Size == 0 {
-		o.Size = 1 << 30
-	}
-	if o.Rounds == 0 {
-		o.Rounds = 3
-	}
-	client, err := minio.New(strings.TrimPrefix(o.Endpoint, "http://"), &minio.Options{
-		Creds: credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""), Region: o.Region,
-	})
-	if err != nil {
-		return err
-	}
-	var api, raw []float64
-	for i := range o.Rounds {
-		began := time.Now()
-		if _, err := client.PutObject(ctx, o.Bucket, fmt.Sprintf("bench/raw-%d", i), noise(o.Size), o.Size, minio.PutObjectOptions{
-			ContentType: "video/mp4", DisableContentSha256: true,
-		}); err != nil {
-			return fmt.Errorf("raw put: %w", err)
-		}
-		raw = append(raw, rate(o.Size, began))
-		if err := client.RemoveObject(ctx, o.Bucket, fmt.Sprintf("bench/raw-%d", i), minio.RemoveObjectOptions{}); err != nil {
-			return err
-		}
-		began = time.Now()
-		if _, err := uploadBody(ctx, o.APIOptions, fmt.Sprintf("film-%d.mp4", i), "video/mp4", noise(o.Size), o.Size); err != nil {
-			return err
-		}
-		api = append(api, rate(o.Size, began))
-	}
-	a, r := median(api), median(raw)
-	fmt.Fprintf(w, "upload of %d MiB: raw minio-go put %.0f MiB/s, through the API %.0f MiB/s (%.2fx, medians of %d)\n", o.Size>>20, r, a, a/r, o.Rounds)
-	return nil
-}
-
-func rate(size int64, began time.Time) float64 {
-	return float64(size>>20) / time.Since(began).Seconds()
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	return v[len(v)/2]
-}
-
-// noise is a film of the size to whoever looks at its first bytes, and noise behind.
-func noise(size int64) io.Reader {
-	head := append([]byte{0, 0, 0, 0x20}, "ftypisom\x00\x00\x02\x00isomiso2avc1mp41"...)
-	block := make([]byte, 1<<20)
-	_, _ = rand.Read(block)
-	return io.MultiReader(bytes.NewReader(head), io.LimitReader(&repeated{block: block}, size-int64(len(head))))
-}
-
-type repeated struct {
-	block []byte
-	at    int
-}
-
-func (r *repeated) Read(p []byte) (int, error) {
-	n := copy(p, r.block[r.at:])
-	r.at = (r.at + n) % len(r.block)
-	return n, nil
 }
