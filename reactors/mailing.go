@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/notification"
+	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -56,20 +56,36 @@ func (m *Mailing) React(ctx context.Context, rec eventstore.Recorded) error {
 	if !ok || e.Channel != domain.ChannelInApp {
 		return nil
 	}
+	state, err := m.notifications.Find(ctx, e.Notification)
+	if err != nil {
+		return err
+	}
+	if _, over := state.Over(domain.ChannelEmail, "", 0); over {
+		return nil // the reactor was here before, and its checkpoint was lost
+	}
 	person, err := m.notifications.Recipient(ctx, e.To)
 	if err != nil {
 		return err
 	}
+	if not, suppressed := suppressedMail(person, e.About.Topic); suppressed {
+		_, err = m.notifications.Tell(ctx, because(m, rec), e.Notification, not)
+		return err
+	}
+	return m.outbox.put(ctx, letterOf(rec, e, string(e.To)), m.now().Add(m.window))
+}
+
+// suppressedMail reports whether the person gets no mail about the topic, and why.
+func suppressedMail(person recipient.State, topic domain.Topic) (notification.Tell, bool) {
 	not := notification.Tell{Channel: domain.ChannelEmail, Outcome: notification.Suppressed}
 	switch {
-	case !person.Wants(domain.ChannelEmail, e.About.Topic):
+	case !person.Wants(domain.ChannelEmail, topic):
+		return not, true
 	case person.Address().Text() == "":
 		not.Code = "no_address"
+		return not, true
 	default:
-		return m.outbox.put(ctx, letterOf(rec, e, string(e.To)), m.now().Add(m.window), false)
+		return notification.Tell{}, false
 	}
-	_, err = m.notifications.Tell(ctx, because(m, rec), e.Notification, not)
-	return err
 }
 
 // How many notifications one mail holds at most, and how many mails are sent at once.
@@ -79,22 +95,13 @@ const (
 )
 
 // Due implements Clocked.
-func (m *Mailing) Due(ctx context.Context, now time.Time) error {
-	lanes, err := m.outbox.lanes(ctx, now)
-	if err != nil {
-		return err
-	}
-	var group errgroup.Group // one person's fault is not the others'
-	group.SetLimit(mailsAt)
-	for _, lane := range lanes {
-		group.Go(func() error { return recovered(func() error { return m.send(ctx, lane) }) })
-	}
-	return group.Wait()
+func (m *Mailing) Due(ctx context.Context, _ time.Time) error {
+	return m.outbox.each(ctx, m.now, mailsAt, m.send)
 }
 
-// send puts what waits for one person into one mail.
+// send puts what waits for one person into one mail. What he said meanwhile about how he wants to be told counts.
 func (m *Mailing) send(ctx context.Context, lane string) error {
-	letters, err := m.outbox.of(ctx, lane, digestMax)
+	letters, digest, err := m.outbox.together(ctx, lane, digestMax)
 	if err != nil || len(letters) == 0 {
 		return err
 	}
@@ -102,40 +109,65 @@ func (m *Mailing) send(ctx context.Context, lane string) error {
 	if err != nil {
 		return err
 	}
-	address := person.Address().Text()
+	told := notification.Tell{Channel: domain.ChannelEmail, Digest: digest}
+	sent := false // before: the process was killed while it was recording that
 	var lines []string
+	var about []letter
 	for _, l := range letters {
 		state, err := m.notifications.Find(ctx, l.notification)
 		if err != nil {
 			return err
 		}
-		if state.Known() {
-			lines = append(lines, l.raised.UTC().Format("2006-01-02 15:04")+"  "+sentence(state.About))
+		over, isOver := state.Over(domain.ChannelEmail, "", 0)
+		not, suppressed := suppressedMail(person, state.About.Topic)
+		switch {
+		case !state.Known(): // forgotten
+		case isOver && over.Digest == digest:
+			sent, told.Outcome, told.Code, told.Final = true, over.Outcome, over.Code, over.Final
+		case isOver:
+		case suppressed:
+			if _, err := m.notifications.Tell(ctx, m.envelope(), l.notification, not); err != nil {
+				return err
+			}
+		default:
+			about, lines = append(about, l), append(lines, l.raised.UTC().Format(mailTime)+"  "+sentence(state.About))
 		}
 	}
-	if address == "" || len(lines) == 0 {
-		return m.outbox.close(ctx, lane) // taken away meanwhile, or forgotten
+	first := letters[0]
+	if len(about) == 0 {
+		return m.outbox.gone(ctx, letters...)
 	}
-	subject := "Media Vault: " + lines[0][len("2006-01-02 15:04  "):]
-	if len(lines) > 1 {
-		subject = fmt.Sprintf("Media Vault: %d notifications", len(lines))
+	if !sent {
+		failed := m.mailer.Mail(ctx, person.Address().Text(), subjectOf(lines), textOf(lines), digest)
+		if failed != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		told.Outcome, told.Code, told.Final = verdict(failed, first.attempts, mailWaits())
 	}
-	text := strings.Join(lines, "\n") + "\n\n-- \nTimes are UTC. How you are told is yours to say: PUT /v1/notifications/preferences.\n"
-	first, last := letters[0], letters[len(letters)-1]
-	digest := domain.Derive("digest", string(first.person), fmt.Sprint(first.position), fmt.Sprint(last.position)).String()
-	failed := m.mailer.Mail(ctx, address, subject, text, digest)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	outcome, code, final := verdict(failed, first.attempts, mailWaits())
-	for _, l := range letters {
-		if _, err := m.notifications.Tell(ctx, commands.Envelope{Actor: domain.System()}, l.notification,
-			notification.Tell{Channel: domain.ChannelEmail, Outcome: outcome, Code: code, Digest: digest, Final: final}); err != nil {
+	ctx, cancel := recording(ctx)
+	defer cancel()
+	for _, l := range about {
+		if _, err := m.notifications.Tell(ctx, m.envelope(), l.notification, told); err != nil {
 			return err
 		}
 	}
-	if failed == nil || final {
+	if told.Outcome == notification.Delivered || told.Final {
 		return m.outbox.gone(ctx, letters...)
 	}
 	return m.outbox.failed(ctx, first, after(m.now(), first.attempts, mailWaits()))
+}
+
+func (*Mailing) envelope() commands.Envelope { return commands.Envelope{Actor: domain.System()} }
+
+const mailTime = "2006-01-02 15:04"
+
+func subjectOf(lines []string) string {
+	if len(lines) > 1 {
+		return fmt.Sprintf("Media Vault: %d notifications", len(lines))
+	}
+	return "Media Vault: " + lines[0][len(mailTime+"  "):]
+}
+
+func textOf(lines []string) string {
+	return strings.Join(lines, "\n") + "\n\n-- \nTimes are UTC. How you are told is yours to say: PUT /v1/notifications/preferences.\n"
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,8 @@ import (
 )
 
 // outbox is what a reactor has to send, lane by lane. It is kept in the database: a stop loses nothing, and a kill between
-// sending and forgetting sends again, under the same id.
+// sending and recording sends again, under the same id. What was recorded as told is never queued again: the log says so, whatever
+// the reactor's checkpoint says.
 type outbox struct {
 	pool    *pgxpool.Pool
 	reactor string
@@ -30,18 +32,36 @@ type letter struct {
 	notification notification.ID
 	attempts     int
 	raised       time.Time
+	digest       string // of the e-mail that it goes in; empty: it was not tried yet
+	replay       int64  // position of the request whose replay it is; 0: it is told for the first time
 }
 
-const letterColumns = `lane, position, person, notification, attempts, raised_at`
+const letterColumns = `lane, position, person, notification, attempts, raised_at, digest, replay`
 
-// put adds a letter; again: also when it is there, from the first attempt.
-func (o outbox) put(ctx context.Context, l letter, due time.Time, again bool) error {
-	onConflict := `DO NOTHING`
-	if again {
-		onConflict = `DO UPDATE SET attempts = 0, due_at = excluded.due_at`
-	}
+// put adds a letter, unless it is there.
+func (o outbox) put(ctx context.Context, l letter, due time.Time) error {
 	return o.exec(ctx, `INSERT INTO reactor_outbox (reactor, lane, position, person, notification, raised_at, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (reactor, lane, position) `+onConflict, o.reactor, l.lane, l.position, l.person, l.notification, l.raised.UTC(), due.UTC())
+		ON CONFLICT (reactor, lane, position) DO NOTHING`, o.reactor, l.lane, l.position, l.person, l.notification, l.raised.UTC(), due.UTC())
+}
+
+// putAgain adds letters of one lane that are a replay, all at once, so that none goes before an earlier one is there. What waits
+// already begins from its first attempt.
+func (o outbox) putAgain(ctx context.Context, letters []letter, due time.Time) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	var positions, replays []int64
+	var notifications []string
+	var raised []time.Time
+	for _, l := range letters {
+		positions, replays = append(positions, int64(l.position)), append(replays, l.replay)
+		notifications, raised = append(notifications, string(l.notification)), append(raised, l.raised.UTC())
+	}
+	return o.exec(ctx, `INSERT INTO reactor_outbox (reactor, lane, person, due_at, position, notification, raised_at, replay)
+		SELECT $1, $2, $3, $4, unnest($5::bigint[]), unnest($6::text[]), unnest($7::timestamptz[]), unnest($8::bigint[])
+		ON CONFLICT (reactor, lane, position) DO UPDATE SET attempts = 0, due_at = excluded.due_at, replay = excluded.replay
+		WHERE reactor_outbox.replay < excluded.replay`,
+		o.reactor, letters[0].lane, letters[0].person, due.UTC(), positions, notifications, raised, replays)
 }
 
 // lanes are those whose first letter is due.
@@ -66,15 +86,37 @@ func (o outbox) of(ctx context.Context, lane string, limit int) ([]letter, error
 		return nil, fmt.Errorf("outbox of %s: %w", o.reactor, err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l letter, err error) {
-		err = row.Scan(&l.lane, &l.position, &l.person, &l.notification, &l.attempts, &l.raised)
+		err = row.Scan(&l.lane, &l.position, &l.person, &l.notification, &l.attempts, &l.raised, &l.digest, &l.replay)
 		return l, err
 	})
+}
+
+// together are the first letters of a lane that go in one mail, and its id. From then on they stay together: what comes later goes in the
+// next mail, so that a mail that is sent again is the same.
+func (o outbox) together(ctx context.Context, lane string, limit int) (letters []letter, digest string, err error) {
+	all, err := o.of(ctx, lane, limit)
+	if err != nil || len(all) == 0 {
+		return nil, "", err
+	}
+	first, last := all[0], all[len(all)-1]
+	if digest = first.digest; digest == "" {
+		digest = domain.Derive("digest", string(first.person), strconv.FormatInt(int64(first.position), 10), strconv.FormatInt(int64(last.position), 10)).String()
+		return all, digest, o.exec(ctx, `UPDATE reactor_outbox SET digest = $5 WHERE reactor = $1 AND lane = $2 AND position BETWEEN $3 AND $4`,
+			o.reactor, lane, first.position, last.position, digest)
+	}
+	for _, l := range all {
+		if l.digest == digest {
+			letters = append(letters, l)
+		}
+	}
+	return letters, digest, nil
 }
 
 // gone forgets letters, sent or given up.
 func (o outbox) gone(ctx context.Context, letters ...letter) error {
 	for _, l := range letters {
-		if err := o.exec(ctx, `DELETE FROM reactor_outbox WHERE reactor = $1 AND lane = $2 AND position = $3`, o.reactor, l.lane, l.position); err != nil {
+		if err := o.exec(ctx, `DELETE FROM reactor_outbox WHERE reactor = $1 AND lane = $2 AND position = $3 AND replay = $4`,
+			o.reactor, l.lane, l.position, l.replay); err != nil {
 			return err
 		}
 	}
@@ -88,8 +130,52 @@ func (o outbox) close(ctx context.Context, lane string) error {
 
 // failed counts a failed attempt of a lane's first letter, and lets the lane wait.
 func (o outbox) failed(ctx context.Context, first letter, until time.Time) error {
-	return o.exec(ctx, `UPDATE reactor_outbox SET attempts = attempts + 1, due_at = $4 WHERE reactor = $1 AND lane = $2 AND position = $3`,
-		o.reactor, first.lane, first.position, until.UTC())
+	return o.exec(ctx, `UPDATE reactor_outbox SET attempts = attempts + 1, due_at = $4 WHERE reactor = $1 AND lane = $2 AND position = $3 AND replay = $5`,
+		o.reactor, first.lane, first.position, until.UTC(), first.replay)
+}
+
+// beginFor is how long each begins what becomes due, before it waits for what it began.
+const beginFor = time.Minute
+
+// each has do act on the lanes that are due, so many at once, until nothing more is. One that takes long keeps no other waiting: what
+// becomes due meanwhile is begun. The fault of one lane is not the others', and ends that lane's turn.
+func (o outbox) each(ctx context.Context, now func() time.Time, atOnce int, do func(ctx context.Context, lane string) error) error {
+	type ended struct {
+		lane string
+		err  error
+	}
+	var errs []error
+	busy, failed, done := map[string]bool{}, map[string]bool{}, make(chan ended)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		if ctx.Err() == nil && time.Since(began) < beginFor {
+			lanes, err := o.lanes(ctx, now())
+			if err != nil {
+				errs = append(errs, err)
+				began = began.Add(-beginFor)
+			}
+			for _, lane := range lanes {
+				if busy[lane] || failed[lane] || len(busy) >= atOnce {
+					continue
+				}
+				busy[lane] = true
+				go func() { done <- ended{lane, recovered(func() error { return do(ctx, lane) })} }() // each waits for it, below
+			}
+		}
+		if len(busy) == 0 {
+			return errors.Join(errs...)
+		}
+		select {
+		case one := <-done:
+			delete(busy, one.lane)
+			if one.err != nil {
+				failed[one.lane] = true
+				errs = append(errs, fmt.Errorf("lane %s: %w", one.lane, one.err))
+			}
+		case <-tick.C:
+		}
+	}
 }
 
 func (o outbox) exec(ctx context.Context, sql string, args ...any) error {
@@ -120,6 +206,15 @@ func verdict(err error, attempts int, waits []time.Duration) (outcome notificati
 	}
 	return notification.Failed, code, final || attempts >= len(waits)
 }
+
+// recording is for saying what became of something that was sent: also when the reactor has to stop, so that the next one need
+// not send it again.
+func recording(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), recordingTimeout)
+}
+
+// recordingTimeout is less than the margin before a lease ends, so that nobody else sends meanwhile.
+const recordingTimeout = 500 * time.Millisecond
 
 // after is when to try again, with jitter: receivers that came back are not asked by all at once.
 func after(now time.Time, attempts int, waits []time.Duration) time.Time {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
@@ -94,11 +93,17 @@ func (w *Webhooks) queue(ctx context.Context, rec eventstore.Recorded, e notific
 		_, err := w.notifications.Tell(ctx, because(w, rec), e.Notification, notification.Tell{Channel: domain.ChannelWebhook, Outcome: notification.Suppressed})
 		return err
 	}
+	state, err := w.notifications.Find(ctx, e.Notification)
+	if err != nil {
+		return err
+	}
 	for _, endpoint := range person.Endpoints {
-		if endpoint.Takes(e.About.Topic) {
-			if err := w.outbox.put(ctx, letterOf(rec, e, string(endpoint.ID)), w.now(), false); err != nil {
-				return err
-			}
+		_, over := state.Over(domain.ChannelWebhook, string(endpoint.ID), 0)
+		if over || !endpoint.Takes(e.About.Topic) {
+			continue // over: the reactor was here before, and its checkpoint was lost
+		}
+		if err := w.outbox.put(ctx, letterOf(rec, e, string(endpoint.ID)), w.now()); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -118,6 +123,7 @@ func (w *Webhooks) replay(ctx context.Context, asked eventstore.Recorded, e reci
 	if !there {
 		return nil
 	}
+	var letters []letter
 	types := eventstore.Filter{Types: []string{notification.Sent{}.EventType()}}
 	for rec, err := range w.store.ReadAll(ctx, eventstore.Read{After: eventstore.Position(e.After), Before: asked.Position, Filter: types}) {
 		if err != nil {
@@ -127,53 +133,49 @@ func (w *Webhooks) replay(ctx context.Context, asked eventstore.Recorded, e reci
 		if !ok || sent.To != e.Person || sent.Channel != domain.ChannelInApp || !person.Wants(domain.ChannelWebhook, sent.About.Topic) || !endpoint.Takes(sent.About.Topic) {
 			continue
 		}
-		if err := w.outbox.put(ctx, letterOf(rec, sent, string(e.Endpoint)), w.now(), true); err != nil {
+		state, err := w.notifications.Find(ctx, sent.Notification)
+		if err != nil {
 			return err
 		}
+		if _, over := state.Over(domain.ChannelWebhook, string(e.Endpoint), int64(asked.Position)); over {
+			continue
+		}
+		l := letterOf(rec, sent, string(e.Endpoint))
+		l.replay = int64(asked.Position)
+		letters = append(letters, l)
 	}
-	return nil
+	return w.outbox.putAgain(ctx, letters, w.now())
 }
 
-// How much is sent to one webhook before the others get their turn, and to how many at once.
+// How much, and for how long, is sent to one webhook before the others get their turn, and to how many at once.
 const (
-	webhookTurn = 20
-	webhooksAt  = 16
+	webhookTurn    = 20
+	webhookTurnFor = 30 * time.Second
+	webhooksAt     = 64
 )
 
 // Due implements Clocked.
-func (w *Webhooks) Due(ctx context.Context, now time.Time) error {
-	lanes, err := w.outbox.lanes(ctx, now)
-	if err != nil {
-		return err
-	}
-	var group errgroup.Group // one webhook's fault is not the others'
-	group.SetLimit(webhooksAt)
-	for _, lane := range lanes {
-		group.Go(func() error {
-			if err := recovered(func() error { return w.turn(ctx, lane) }); err != nil {
-				return fmt.Errorf("webhook %s: %w", lane, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
+func (w *Webhooks) Due(ctx context.Context, _ time.Time) error {
+	return w.outbox.each(ctx, w.now, webhooksAt, w.turn)
 }
 
 // turn sends a lane's letters in order, until one is not taken.
 func (w *Webhooks) turn(ctx context.Context, lane string) error {
+	began := time.Now()
 	letters, err := w.outbox.of(ctx, lane, webhookTurn)
 	if err != nil {
 		return err
 	}
 	for _, l := range letters {
 		taken, err := w.send(ctx, l)
-		if err != nil || !taken {
+		if err != nil || !taken || time.Since(began) > webhookTurnFor {
 			return err
 		}
 	}
 	return nil
 }
 
+// send sends a letter, unless that was done, or is not wanted any more; taken: the next one may go.
 func (w *Webhooks) send(ctx context.Context, l letter) (taken bool, err error) {
 	person, err := w.notifications.Recipient(ctx, l.person)
 	if err != nil {
@@ -191,25 +193,30 @@ func (w *Webhooks) send(ctx context.Context, l letter) (taken bool, err error) {
 	if !readable || !state.Known() {
 		return false, w.outbox.close(ctx, l.lane) // the person was forgotten
 	}
-	body, err := webhookBody(endpoint.Format, state, l)
-	if err != nil {
+	if _, over := state.Over(domain.ChannelWebhook, l.lane, l.replay); over {
+		return true, w.outbox.gone(ctx, l) // the process was killed before it could forget it
+	}
+	told := notification.Tell{Channel: domain.ChannelWebhook, Endpoint: l.lane, Replay: l.replay, Outcome: notification.Suppressed}
+	if person.Wants(domain.ChannelWebhook, state.About.Topic) {
+		body, err := webhookBody(endpoint.Format, state, l)
+		if err != nil {
+			return false, err
+		}
+		failed := w.poster.Post(ctx, url, string(l.notification), body, endpoint.Secrets(w.now()))
+		if failed != nil && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		told.Outcome, told.Code, told.Final = verdict(failed, l.attempts, webhookWaits())
+	}
+	ctx, cancel := recording(ctx)
+	defer cancel()
+	if _, err := w.notifications.Tell(ctx, commands.Envelope{Actor: domain.System()}, l.notification, told); err != nil {
 		return false, err
 	}
-	failed := w.poster.Post(ctx, url, string(l.notification), body, endpoint.Secrets(w.now()))
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	outcome, code, final := verdict(failed, l.attempts, webhookWaits())
-	_, err = w.notifications.Tell(ctx, commands.Envelope{Actor: domain.System()}, l.notification,
-		notification.Tell{Channel: domain.ChannelWebhook, Endpoint: l.lane, Outcome: outcome, Code: code, Final: final})
-	switch {
-	case err != nil:
-		return false, err
-	case failed == nil || final:
-		return true, w.outbox.gone(ctx, l)
-	default:
+	if told.Outcome == notification.Failed && !told.Final {
 		return false, w.outbox.failed(ctx, l, after(w.now(), l.attempts, webhookWaits()))
 	}
+	return true, w.outbox.gone(ctx, l)
 }
 
 // webhookBody is the message in the endpoint's format; without personal text.

@@ -54,6 +54,7 @@ type Sent struct {
 	Digest       string         `json:"digest,omitempty"`   // id of the e-mail that told it, with others
 	Code         string         `json:"code,omitempty"`     // why it failed
 	Final        bool           `json:"final,omitempty"`    // it failed, and is not tried again
+	Replay       int64          `json:"replay,omitempty"`   // position of the request to tell it again; 0: the first telling
 }
 
 // Read says that the person has seen it.

@@ -6,6 +6,7 @@
 package notification
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -23,10 +24,14 @@ type State struct {
 	attempts []tried
 }
 
+// tried is what became of telling it on a channel, at an endpoint.
 type tried struct {
 	channel  domain.Channel
 	endpoint string
 	times    int
+	over     bool  // the last telling is over: delivered, suppressed or given up
+	replay   int64 // the latest request to tell it again that is over
+	last     Sent
 }
 
 // Evolve is state + event -> state.
@@ -68,6 +73,7 @@ type Tell struct {
 	Code     string
 	Digest   string
 	Final    bool
+	Replay   int64 // position of the request to tell it again; 0: it is told for the first time
 }
 
 // Decide records each attempt.
@@ -76,8 +82,8 @@ func (c Tell) Decide(s State) ([]Event, error) {
 		return nil, ErrNotFound
 	}
 	return []Event{Sent{
-		Notification: s.ID, To: s.To, About: s.About, Channel: c.Channel, Outcome: c.Outcome, Attempt: s.tried(c.Channel, c.Endpoint) + 1,
-		Endpoint: c.Endpoint, Digest: c.Digest, Code: c.Code, Final: c.Final,
+		Notification: s.ID, To: s.To, About: s.About, Channel: c.Channel, Outcome: c.Outcome, Attempt: s.times(c.Channel, c.Endpoint) + 1,
+		Endpoint: c.Endpoint, Digest: c.Digest, Code: c.Code, Final: c.Final, Replay: c.Replay,
 	}}, nil
 }
 
@@ -97,29 +103,41 @@ func (c MarkRead) Decide(s State) ([]Event, error) {
 	return []Event{Read(c)}, nil
 }
 
-func (s State) tried(channel domain.Channel, endpoint string) int {
-	for _, t := range s.attempts {
-		if t.channel == channel && t.endpoint == endpoint {
-			return t.times
-		}
+// Over answers how telling it on the channel, at the endpoint, ended: at a request to tell it again, or for the first time when
+// replay is 0. False: it has not ended, and there is something to send.
+func (s State) Over(channel domain.Channel, endpoint string, replay int64) (Sent, bool) {
+	i := s.tried(channel, endpoint)
+	if i < 0 || !s.attempts[i].over || s.attempts[i].replay < replay {
+		return Sent{}, false
+	}
+	return s.attempts[i].last, true
+}
+
+// times is how often it was told on a channel, at an endpoint.
+func (s State) times(channel domain.Channel, endpoint string) int {
+	if i := s.tried(channel, endpoint); i >= 0 {
+		return s.attempts[i].times
 	}
 	return 0
 }
 
+func (s State) tried(channel domain.Channel, endpoint string) int {
+	return slices.IndexFunc(s.attempts, func(t tried) bool { return t.channel == channel && t.endpoint == endpoint })
+}
+
 func (e Sent) evolve(s State) State {
 	s.ID, s.To, s.About = e.Notification, e.To, e.About
-	attempts := make([]tried, 0, len(s.attempts)+1)
-	found := false
-	for _, t := range s.attempts {
-		if t.channel == e.Channel && t.endpoint == e.Endpoint {
-			t.times, found = e.Attempt, true
-		}
-		attempts = append(attempts, t)
+	s.attempts = slices.Clone(s.attempts)
+	i := s.tried(e.Channel, e.Endpoint)
+	if i < 0 {
+		i = len(s.attempts)
+		s.attempts = append(s.attempts, tried{channel: e.Channel, endpoint: e.Endpoint})
 	}
-	if !found {
-		attempts = append(attempts, tried{e.Channel, e.Endpoint, e.Attempt})
+	at := &s.attempts[i]
+	at.times = e.Attempt
+	if e.Outcome != Failed || e.Final {
+		at.over, at.replay, at.last = true, max(at.replay, e.Replay), e
 	}
-	s.attempts = attempts
 	return s
 }
 

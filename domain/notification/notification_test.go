@@ -21,6 +21,9 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	domaintest.Golden(t, notification.Types, raised(), notification.Sent{
 		Notification: "n1", To: "alice", About: about(), Channel: domain.ChannelWebhook, Outcome: notification.Failed, Attempt: 2,
 		Endpoint: "e1", Digest: "d1", Code: "timeout", Final: true,
+	}, notification.Sent{
+		Notification: "n1", To: "alice", About: about(), Channel: domain.ChannelWebhook, Outcome: notification.Delivered, Attempt: 3,
+		Endpoint: "e1", Replay: 9,
 	}, notification.Read{By: "alice"})
 }
 
@@ -55,4 +58,37 @@ func TestNotification(t *testing.T) {
 	given(raised()).When(notification.MarkRead{By: "alice"}.Decide).Then(notification.Read{By: "alice"})
 	given(raised(), notification.Read{By: "alice"}).When(notification.MarkRead{By: "alice"}.Decide).Nothing()
 	given(raised()).When(notification.MarkRead{By: "bob"}.Decide).Refused(notification.ErrNotFound)
+}
+
+func TestHowTellingEnded(t *testing.T) {
+	t.Parallel()
+	said := func(outcome notification.Outcome, final bool, replay int64) notification.Sent {
+		e := raised()
+		e.Channel, e.Endpoint, e.Outcome, e.Final, e.Replay = domain.ChannelWebhook, "e1", outcome, final, replay
+		return e
+	}
+	for name, c := range map[string]struct {
+		events []notification.Event
+		replay int64
+		over   bool
+	}{
+		"nothing was tried":                      {nil, 0, false},
+		"it failed, and is tried again":          {[]notification.Event{said(notification.Failed, false, 0)}, 0, false},
+		"it was given up":                        {[]notification.Event{said(notification.Failed, true, 0)}, 0, true},
+		"it is not wanted":                       {[]notification.Event{said(notification.Suppressed, false, 0)}, 0, true},
+		"it was delivered":                       {[]notification.Event{said(notification.Delivered, false, 0)}, 0, true},
+		"a replay is another telling":            {[]notification.Event{said(notification.Delivered, false, 0)}, 9, false},
+		"a replay was delivered":                 {[]notification.Event{said(notification.Delivered, false, 0), said(notification.Delivered, false, 9)}, 9, true},
+		"a later replay covers an earlier one":   {[]notification.Event{said(notification.Delivered, false, 12)}, 9, true},
+		"a replay that failed is not over":       {[]notification.Event{said(notification.Delivered, false, 0), said(notification.Failed, false, 9)}, 9, false},
+		"what failed later was delivered before": {[]notification.Event{said(notification.Delivered, false, 0), said(notification.Failed, false, 9)}, 0, true},
+	} {
+		s := domaintest.Given(t, notification.Evolve, append([]notification.Event{raised()}, c.events...)...).State()
+		if _, over := s.Over(domain.ChannelWebhook, "e1", c.replay); over != c.over {
+			t.Errorf("%s: over %v", name, over)
+		}
+		if _, over := s.Over(domain.ChannelWebhook, "e2", c.replay); over {
+			t.Errorf("%s: another endpoint's is over", name)
+		}
+	}
 }
