@@ -19,8 +19,16 @@ import (
 	"github.com/mediavault-io/mediavault/domain/media"
 )
 
-// examine reads the stored bytes once: it hashes them, looks for the test file of virus scanners, and has them examined.
+// examine has the bytes looked at. A child that was killed, perhaps by chance, says nothing about them: they are given to another.
 func (s Screening) examine(ctx context.Context, subject *Subject) error {
+	if err := s.lookAt(ctx, subject); err != nil || !subject.Examined.Failure.ByChance() {
+		return err
+	}
+	return s.lookAt(ctx, subject)
+}
+
+// lookAt reads the stored bytes once: it hashes them, looks for the test file of virus scanners, and has them examined.
+func (s Screening) lookAt(ctx context.Context, subject *Subject) error {
 	blob, err := subject.Open(ctx)
 	if errors.Is(err, blobs.ErrNotFound) {
 		subject.Missing = true

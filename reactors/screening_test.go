@@ -304,7 +304,8 @@ func TestWhatIsNotWellIsNotDelivered(t *testing.T) {
 		}
 	})
 	for code, want := range map[string]string{
-		"crashed": "review decoder_crashed no_scanner", "timed_out": "review decoder_timed_out no_scanner", "out_of_memory": "blocked decoder_out_of_memory no_scanner",
+		"crashed": "review decoder_crashed no_scanner", "killed": "review decoder_killed no_scanner",
+		"timed_out": "review decoder_timed_out no_scanner", "out_of_memory": "blocked decoder_out_of_memory no_scanner",
 	} {
 		t.Run("what makes a child "+code, func(t *testing.T) {
 			hostile := *d
@@ -316,6 +317,18 @@ func TestWhatIsNotWellIsNotDelivered(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a child that was killed once says nothing about the bytes", func(t *testing.T) {
+		unlucky, asked := *d, 0
+		unlucky.screening.Examiner = examinerFunc(func() (analyzers.Examination, error) {
+			if asked++; asked == 1 {
+				return analyzers.Examination{Failure: &analyzers.Failure{Code: "killed"}}, nil
+			}
+			return analyzers.Examination{}, nil
+		})
+		if got := said(unlucky.react(unlucky.upload("unlucky.txt", text))); got != "clean no_scanner" {
+			t.Errorf("got %q", got)
+		}
+	})
 	t.Run("and an examiner that cannot be asked is no verdict", func(t *testing.T) {
 		broken := *d
 		broken.screening.Examiner = examinerFunc(func() (analyzers.Examination, error) { return analyzers.Examination{}, io.ErrClosedPipe })

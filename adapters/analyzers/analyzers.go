@@ -109,9 +109,12 @@ type Report struct {
 
 // Failure is a child that could not stand the bytes.
 type Failure struct {
-	Code string // crashed, out_of_memory, timed_out, too_much_output
+	Code string // crashed, killed, out_of_memory, timed_out, too_much_output
 	Step string // what it was doing
 }
+
+// ByChance reports whether it may have had nothing to do with the bytes, so that looking again is worth it.
+func (f *Failure) ByChance() bool { return f != nil && f.Code == sandbox.Killed }
 
 // Examination is how looking ended: with a report, or with a failure.
 type Examination struct {

@@ -45,6 +45,9 @@ func toolLimits(output int64, wall time.Duration) sandbox.Limits {
 func run(ctx context.Context, t sandbox.Tool) ([]byte, error) {
 	out, err := sandbox.RunTool(ctx, t)
 	var failed *sandbox.Failure
+	if errors.As(err, &failed) && failed.Code == sandbox.Killed { // perhaps not for what it was doing
+		out, err = sandbox.RunTool(ctx, t)
+	}
 	if errors.As(err, &failed) {
 		return nil, fmt.Errorf("%w: %w", ErrCannot, failed)
 	}

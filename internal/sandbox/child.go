@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -261,8 +262,16 @@ func (c *child) verdict(step string, late bool) *Failure {
 	case strings.Contains(f.Detail, "out of memory"), strings.Contains(f.Detail, "cannot allocate memory"),
 		strings.Contains(f.Detail, "failed to allocate"), strings.Contains(f.Detail, "unable to mmap"):
 		f.Code = OutOfMemory
+	case state != nil && killed(state) && f.Detail == "":
+		f.Code = Killed
 	}
 	return f
+}
+
+// killed reports whether somebody ended a process that did not end by itself.
+func killed(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // tail keeps the first bytes of what is written to it: a Go program that dies says why at once.

@@ -43,6 +43,9 @@ const (
 	OutOfMemory = "out_of_memory"
 	TimedOut    = "timed_out" // CPU or wall time
 	TooMuch     = "too_much_output"
+	// Killed is a child that somebody else ended without a word: the kernel, for lack of memory, or an operator. Whether it was the
+	// bytes' doing shows when it happens again.
+	Killed = "killed"
 )
 
 // Failure is what a child did wrong with the bytes that it was given.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -26,7 +27,11 @@ func TestMain(m *testing.M) {
 		},
 		"early":  func(w *sandbox.Work) error { _, err := io.WriteString(w, "early"); return err },
 		"refuse": func(*sandbox.Work) error { return errors.New("not that") },
-		"panic":  func(w *sandbox.Work) error { w.Step("falling"); panic("down") },
+		"end": func(w *sandbox.Work) error { // as the kernel ends what takes the last of the memory
+			w.Step("ending")
+			return errors.Join(syscall.Kill(os.Getpid(), syscall.SIGKILL), errors.New("still here"))
+		},
+		"panic": func(w *sandbox.Work) error { w.Step("falling"); panic("down") },
 		"spin": func(w *sandbox.Work) error {
 			w.Step("spinning")
 			for n := 0; ; n++ {
@@ -122,6 +127,7 @@ func TestWhatAChildDoesWrongIsAFinding(t *testing.T) {
 		limits          sandbox.Limits
 	}{
 		{"panic", sandbox.Crashed, "falling", sandbox.Limits{}},
+		{"end", sandbox.Killed, "ending", sandbox.Limits{}},
 		{"spin", sandbox.TimedOut, "spinning", sandbox.Limits{CPU: time.Second}},
 		{"hang", sandbox.TimedOut, "hanging", sandbox.Limits{Wall: 300 * time.Millisecond}},
 		{"eat", sandbox.OutOfMemory, "eating", sandbox.Limits{Memory: 256 << 20}},
@@ -182,7 +188,7 @@ func TestAToolRunsUnderLimits(t *testing.T) {
 	if err != nil || string(got) != "bytes" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	for script, code := range map[string]string{"exit 3": sandbox.Crashed, "while :; do :; done": sandbox.TimedOut, "while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done": sandbox.TooMuch} {
+	for script, code := range map[string]string{"exit 3": sandbox.Crashed, "kill -KILL $$": sandbox.Killed, "while :; do :; done": sandbox.TimedOut, "while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done": sandbox.TooMuch} {
 		_, err := sandbox.RunTool(t.Context(), sandbox.Tool{Path: sh, Args: []string{"-c", script}, Limits: sandbox.Limits{CPU: time.Second, Output: 1 << 16}})
 		var f *sandbox.Failure
 		if !errors.As(err, &f) || f.Code != code {

@@ -64,6 +64,8 @@ func RunTool(ctx context.Context, t Tool) ([]byte, error) {
 		f.Code = TooMuch
 	case errors.Is(within.Err(), context.DeadlineExceeded), cmd.ProcessState != nil && cpuKilled(cmd.ProcessState):
 		f.Code = TimedOut
+	case cmd.ProcessState != nil && killed(cmd.ProcessState):
+		f.Code = Killed
 	}
 	return nil, f
 }
