@@ -26,6 +26,14 @@ func (v *Vault) mediaState(ctx context.Context, id domain.MediaID) (media.State,
 	return f.state, err
 }
 
+// mediaStateSince answers the item as it stood at the revision, or later: without reading, when that is kept.
+func (v *Vault) mediaStateSince(ctx context.Context, id domain.MediaID, since eventstore.Revision) (media.State, error) {
+	if k, ok := kept[media.State, media.Event](v, mediaStream(id)); ok && k.revision >= since {
+		return k.state, nil
+	}
+	return v.mediaState(ctx, id)
+}
+
 func (v *Vault) shareState(ctx context.Context, id domain.ShareID) (share.State, error) {
 	f, err := fold(ctx, v, shareStream(id), share.Evolve, nil)
 	return f.state, err

@@ -54,16 +54,13 @@ type Looked struct {
 // Record raises what was found, and resolves what was found there before and is gone; for the vault itself. Doing it again says
 // nothing new.
 func (f *Findings) Record(ctx context.Context, env Envelope, id domain.MediaID, l Looked) error {
+	known, err := f.index.FindingsOf(ctx, id)
+	if err != nil || len(l.Found) == 0 && len(known) == 0 {
+		return err
+	}
 	item, err := f.vault.mediaState(ctx, id)
 	if err != nil || !item.Known() {
 		return err // nothing is kept about what is no more
-	}
-	known, err := f.index.FindingsOf(ctx, id)
-	if err != nil {
-		return err
-	}
-	if len(l.Found) == 0 && len(known) == 0 {
-		return nil
 	}
 	exposure, err := f.exposure(ctx, item)
 	if err != nil {
@@ -132,9 +129,10 @@ func (f *Findings) RescoreShared(ctx context.Context, env Envelope, id domain.Sh
 	return f.Rescore(ctx, env, s.Media)
 }
 
-// Texts are the places of an item that are text in its history, as they are now; false when there is no such item any more.
-func (f *Findings) Texts(ctx context.Context, id domain.MediaID) (map[finding.Place]string, bool, error) {
-	item, err := f.vault.mediaState(ctx, id)
+// Texts are the places of an item that are text in its history, as they were at the revision or later; false when there was no
+// such item any more.
+func (f *Findings) Texts(ctx context.Context, id domain.MediaID, since eventstore.Revision) (map[finding.Place]string, bool, error) {
+	item, err := f.vault.mediaStateSince(ctx, id, since)
 	if err != nil || !item.Known() {
 		return nil, false, err
 	}

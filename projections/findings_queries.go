@@ -16,8 +16,10 @@ import (
 type Findings struct {
 	view   View[FindingRow]
 	shares View[ShareRow]
-	engine *Engine
 	keys   Opener
+
+	findingsOf *together[domain.MediaID, []domain.FindingID]
+	sharesOf   *together[domain.MediaID, []domain.ShareID]
 }
 
 // NewFindings makes the queries. The engine must run FindingsProjection and SharesProjection.
@@ -27,7 +29,10 @@ func NewFindings(e *Engine, keys Opener) (*Findings, error) {
 		return nil, err
 	}
 	shares, err := ViewOf(e, SharesProjection())
-	return &Findings{view: view, shares: shares, engine: e, keys: keys}, err
+	f := &Findings{view: view, shares: shares, keys: keys}
+	f.findingsOf = ofItems(e, view, func(r FindingRow) (domain.MediaID, domain.FindingID) { return r.Media, r.Finding })
+	f.sharesOf = ofItems(e, shares, func(r ShareRow) (domain.MediaID, domain.ShareID) { return r.Media, r.Share })
+	return f, err
 }
 
 // Finding is one finding as the owner of its item, moderators and admins see it. The value that was found is nowhere; the owner
@@ -127,35 +132,39 @@ func looksAfterFindings(viewer domain.Actor) bool {
 
 // FindingsOf answers all findings of an item. It has everything that the log had when it was asked. Errors: ErrNotYet.
 func (f *Findings) FindingsOf(ctx context.Context, item domain.MediaID) ([]domain.FindingID, error) {
-	return itemsOf(ctx, f.engine, f.view, item, func(r FindingRow) domain.FindingID { return r.Finding })
+	return f.findingsOf.about(ctx, item)
 }
 
 // AllSharesOf answers all shares of an item, in any state. It has everything that the log had when it was asked. Errors: ErrNotYet.
 func (f *Findings) AllSharesOf(ctx context.Context, item domain.MediaID) ([]domain.ShareID, error) {
-	return itemsOf(ctx, f.engine, f.shares, item, func(r ShareRow) domain.ShareID { return r.Share })
+	return f.sharesOf.about(ctx, item)
 }
 
-func itemsOf[R any, ID ~string](ctx context.Context, e *Engine, view View[R], item domain.MediaID, id func(R) ID) ([]ID, error) {
-	head, err := e.source.Head(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.WaitFor(ctx, view.model.name, head); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	var args Args
-	rows, err := view.Query(ctx, "select "+view.Columns("s")+" from "+view.model.name+" s where s.media = "+args.Add(string(item))+
-		" and "+At{}.Where("s", &args), &args)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]ID, len(rows))
-	for i, row := range rows {
-		ids[i] = id(row.Row)
-	}
-	return ids, nil
+// ofItems answers what a model has of items. Every description of an item asks, mostly in vain: those of many ask together.
+func ofItems[R any, ID ~string](e *Engine, view View[R], of func(R) (domain.MediaID, ID)) *together[domain.MediaID, []ID] {
+	return newTogether(patience+queryTimeout, func(ctx context.Context, items []domain.MediaID) (map[domain.MediaID][]ID, error) {
+		head, err := e.source.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.WaitFor(ctx, view.model.name, head); err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+		defer cancel()
+		var args Args
+		rows, err := view.Query(ctx, "select "+view.Columns("s")+" from "+view.model.name+" s where s.media = any ("+args.Add(items)+
+			") and "+At{}.Where("s", &args), &args)
+		if err != nil {
+			return nil, err
+		}
+		all := map[domain.MediaID][]ID{}
+		for _, row := range rows {
+			item, id := of(row.Row)
+			all[item] = append(all[item], id)
+		}
+		return all, nil
+	})
 }
 
 func (q FindingQuery) filter(l *listing[FindingRow]) error {
