@@ -131,7 +131,7 @@ type appended struct {
 
 // append appends, or says which revision the stream has instead of the expected one. Errors: exceptions, or those of the log.
 func (s *Server) append(ctx context.Context, a *appending) (appended, *wrongVersion, error) {
-	if err := s.mayWrite(a.principal, a.stream, false); err != nil {
+	if err := s.mayWrite(ctx, a.principal, a.stream, false); err != nil {
 		return appended{}, nil, err
 	}
 	gate := s.gate(a.stream)

@@ -51,12 +51,20 @@ func granted(list []string, one string) bool {
 	return slices.Contains(list, Everything) || slices.Contains(list, one)
 }
 
-type principalKey struct{}
+type callerKey struct{}
 
-func principalOf(ctx context.Context) Principal {
-	p, _ := ctx.Value(principalKey{}).(Principal)
-	return p
+// caller is who calls, and how to ask again whether it still is.
+type caller struct {
+	principal Principal
+	again     func(ctx context.Context) (Principal, error) // nil: it is not asked again
 }
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+func principalOf(ctx context.Context) Principal { return callerOf(ctx).principal }
 
 // identified says in the context who calls. What clients ask when they connect, before they know whom they talk to, is
 // answered to anybody.
@@ -74,7 +82,7 @@ func (d door) identified(ctx context.Context, method string) (context.Context, e
 	if err != nil {
 		return ctx, d.server.fault(ctx, err)
 	}
-	return context.WithValue(ctx, principalKey{}, p), nil
+	return context.WithValue(ctx, callerKey{}, caller{principal: p, again: d.identify}), nil
 }
 
 func (d door) identify(ctx context.Context) (Principal, error) {
@@ -145,16 +153,20 @@ func (s *Server) sees(p Principal, stream eventstore.Stream) bool {
 	return granted(p.Categories, stream.Category())
 }
 
-// mayWrite says no to who may not append to the stream, or close it.
-func (s *Server) mayWrite(p Principal, stream eventstore.Stream, closing bool) error {
+// mayWrite says no to who may not append to the stream, or close it. Of the vault's own streams who is bound to organisations
+// writes those that are theirs, and begins none.
+func (s *Server) mayWrite(ctx context.Context, p Principal, stream eventstore.Stream, closing bool) error {
 	about := subject(stream)
 	if _, virtual := viewOf(about); virtual || about == usersStream || about == "$all" {
 		return accessDenied() // there is nothing to write to
 	}
 	switch {
 	case s.own[about.Category()]:
-		if !p.WriteOwn {
+		if !p.WriteOwn || !granted(p.Categories, about.Category()) {
 			return accessDenied()
+		}
+		if ok, err := s.ofGrantedOrganisation(ctx, p, about); err != nil || !ok {
+			return errors.Join(err, denied(ok))
 		}
 	case strings.HasPrefix(string(about), "$"):
 		if !p.Admin() {

@@ -29,18 +29,20 @@ const (
 // BatchAppend implements streams.StreamsServer: many appends over one call, each told in one or more parts and answered under
 // its correlation id as soon as it is done. Appends to the same stream are done in the order in which they were completed.
 func (s *Server) BatchAppend(call streams.Streams_BatchAppendServer) error {
+	ctx, ended := s.whileAllowed(call.Context())
 	b := &batches{
-		server: s, call: call, principal: principalOf(call.Context()),
+		server: s, call: call, ctx: ctx, principal: principalOf(ctx),
 		open: map[uuid.UUID]*batch{}, room: make(chan struct{}, batchesUnderWay), last: map[eventstore.Stream]chan struct{}{},
 	}
 	err := b.receive()
 	b.work.Wait()
-	return err
+	return ended(err)
 }
 
 type batches struct {
 	server    *Server
 	call      streams.Streams_BatchAppendServer
+	ctx       context.Context //nolint:containedctx // the call's, which ends early when the caller's key is revoked
 	principal Principal
 
 	open map[uuid.UUID]*batch // owned by receive
@@ -70,6 +72,9 @@ func (b *batches) receive() error {
 		if err != nil {
 			return err
 		}
+		if err := b.ctx.Err(); err != nil {
+			return err
+		}
 		id, err := uuidOf(m.GetCorrelationId())
 		if err != nil {
 			return err
@@ -94,8 +99,8 @@ func (b *batches) receive() error {
 			delete(b.open, id)
 			select {
 			case b.room <- struct{}{}:
-			case <-b.call.Context().Done():
-				return b.call.Context().Err()
+			case <-b.ctx.Done():
+				return b.ctx.Err()
 			}
 			b.start(one)
 		}
@@ -164,7 +169,7 @@ func (b *batches) start(one *batch) {
 }
 
 func (b *batches) do(one *batch) *streams.BatchAppendResp {
-	ctx := b.call.Context()
+	ctx := b.ctx
 	if !one.deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, one.deadline)

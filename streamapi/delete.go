@@ -53,7 +53,7 @@ func (s *Server) close(ctx context.Context, o closingOptions, how closing) (even
 	if err != nil {
 		return 0, err
 	}
-	if err := s.mayWrite(principalOf(ctx), stream, true); err != nil {
+	if err := s.mayWrite(ctx, principalOf(ctx), stream, true); err != nil {
 		return 0, err
 	}
 	gate := s.gate(stream)

@@ -95,7 +95,7 @@ func (p *persistents) Create(ctx context.Context, r *persistent.CreateReq) (*per
 	}
 	return &persistent.CreateResp{}, p.change(ctx, d.key(), func(fence int64, found *group) error {
 		maker := principalOf(ctx)
-		if err := p.mayReadSource(ctx, maker, d.Source); err != nil {
+		if err := p.mayReadSource(ctx, maker, d.Source); err != nil { // operators, too
 			return err
 		}
 		if found != nil {
@@ -232,6 +232,9 @@ func (p *persistents) change(ctx context.Context, key groupKey, do func(fence in
 	if err := p.leading(ctx); err != nil {
 		return err
 	}
+	if err := p.mayAsk(ctx, key); err != nil {
+		return err
+	}
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	p.mu.Lock()
@@ -280,9 +283,12 @@ func (p *persistents) unled(led bool) error {
 	return fmt.Errorf("%w: another server leads the persistent subscriptions by now", eventstore.ErrUnavailable)
 }
 
-// find answers a subscription, on the leader. Errors: does-not-exist, not-leader.
+// find answers a subscription, on the leader. Errors: access-denied, does-not-exist, not-leader.
 func (p *persistents) find(ctx context.Context, key groupKey) (*group, error) {
 	if err := p.leading(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.mayAsk(ctx, key); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()

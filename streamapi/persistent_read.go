@@ -59,7 +59,11 @@ func (c *consumer) measure(took time.Duration) {
 
 // Read implements persistent.PersistentSubscriptionsServer: a consumer takes part in a subscription until it leaves or is dropped.
 func (p *persistents) Read(call persistent.PersistentSubscriptions_ReadServer) error {
-	ctx := call.Context()
+	ctx, ended := p.server.whileAllowed(call.Context())
+	return ended(p.read(ctx, call))
+}
+
+func (p *persistents) read(ctx context.Context, call persistent.PersistentSubscriptions_ReadServer) error {
 	first, err := call.Recv()
 	if err != nil {
 		return err
@@ -105,7 +109,7 @@ func (p *persistents) Read(call persistent.PersistentSubscriptions_ReadServer) e
 	if err := call.Send(confirmation(key)); err != nil {
 		return err
 	}
-	return g.send(call, c, left)
+	return g.send(ctx, call, c, left)
 }
 
 func confirmation(key groupKey) *persistent.ReadResp {
@@ -207,13 +211,15 @@ func (g *group) untake(c *consumer, m *pending) {
 
 // send sends to a consumer what it gets until it leaves or is dropped. When it reads slowly it waits here: the group gives it no
 // more than it has slots for.
-func (g *group) send(call persistent.PersistentSubscriptions_ReadServer, c *consumer, left <-chan error) error {
+func (g *group) send(ctx context.Context, call persistent.PersistentSubscriptions_ReadServer, c *consumer, left <-chan error) error {
 	for {
 		select {
 		case err := <-left:
 			return err
 		case <-c.dropped:
 			return c.why
+		case <-ctx.Done():
+			return ctx.Err()
 		default:
 		}
 		d, ok := g.next(c)
@@ -223,11 +229,13 @@ func (g *group) send(call persistent.PersistentSubscriptions_ReadServer, c *cons
 				return err
 			case <-c.dropped:
 				return c.why
+			case <-ctx.Done():
+				return ctx.Err()
 			case <-c.ready:
 			}
 			continue
 		}
-		resp, err := g.response(call.Context(), c, d)
+		resp, err := g.response(ctx, c, d)
 		if err != nil {
 			g.untake(c, d.pending)
 			return err
@@ -320,6 +328,15 @@ func (p *persistents) mayReadSource(ctx context.Context, who Principal, source s
 	default:
 		return p.server.mayRead(ctx, who, stream)
 	}
+}
+
+// mayAsk says no to who may not know what the source has, so that the answer does not tell whether there is such a subscription.
+func (p *persistents) mayAsk(ctx context.Context, key groupKey) error {
+	who := principalOf(ctx)
+	if operator(who) {
+		return nil
+	}
+	return p.mayReadSource(ctx, who, key.source)
 }
 
 // mayJoin says no to who may not see all that the subscription's maker does: a message goes to one consumer alone, and must

@@ -33,7 +33,11 @@ type reading struct {
 
 // Read implements streams.StreamsServer: reads and subscriptions, of streams and of $all.
 func (s *Server) Read(req *streams.ReadReq, call streams.Streams_ReadServer) error {
-	ctx := call.Context()
+	ctx, ended := s.whileAllowed(call.Context())
+	return ended(s.read(ctx, req, call))
+}
+
+func (s *Server) read(ctx context.Context, req *streams.ReadReq, call streams.Streams_ReadServer) error {
 	r, err := readingOf(req.GetOptions())
 	if err != nil {
 		return err
@@ -226,6 +230,9 @@ func (s *Server) subscribeStream(ctx context.Context, r *reading) error {
 		}
 		for i := range batch.events {
 			after = batch.events[i].Revision
+			if err := s.mayRead(ctx, r.principal, r.stream); err != nil { // its $acl may have changed
+				return err
+			}
 			if batch.events[i].Type == typeDeleted {
 				return streamDeleted(r.stream)
 			}

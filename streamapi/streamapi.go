@@ -46,8 +46,10 @@ type Options struct {
 	Lead time.Duration
 	// MaxAppend bounds the data and metadata of one append, bytes; 0 means DefaultMaxAppend.
 	MaxAppend int
-	Logger    *slog.Logger // nil: slog.Default()
-	Now       func() time.Time
+	// Recheck is how often it is asked whether who subscribes still may; 0: DefaultRecheck.
+	Recheck time.Duration
+	Logger  *slog.Logger // nil: slog.Default()
+	Now     func() time.Time
 }
 
 // Opener opens the sealed personal text of a subject; false when the subject was forgotten. adapters/keys implements it.
@@ -96,6 +98,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.MaxAppend > eventstore.MaxAppend {
 		return nil, errors.New("stream API: appends are bounded by the log's own limit")
+	}
+	if o.Recheck <= 0 {
+		o.Recheck = DefaultRecheck
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -52,14 +52,17 @@ type Keys struct {
 
 // looked is what was found under an id, and when.
 type looked struct {
-	grant  Grant
-	secret []byte // SHA-256; nil: there is no such key
-	at     time.Time
+	grant    Grant
+	secret   []byte    // SHA-256; nil: there is no such key
+	previous []byte    // the one before; nil: there is none
+	until    time.Time // previous is believed before
+	at       time.Time
 }
 
-// How long what was found counts: a revoked key is refused after at most so long.
+// Fresh is how long what was found counts: a revoked key is refused after at most so long, by every process.
+const Fresh = 2 * time.Second
+
 const (
-	fresh     = 2 * time.Second
 	deadline  = 5 * time.Second
 	mostKnown = 10_000
 )
@@ -76,16 +79,13 @@ func (k *Keys) Create(ctx context.Context, g Grant) (string, error) {
 	if !ids.MatchString(g.ID) {
 		return "", ErrName
 	}
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // never fails
-	secret := base64.RawURLEncoding.EncodeToString(random)
-	sum := sha256.Sum256([]byte(secret))
+	secret, sum := newSecret()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	tag, err := k.pool.Exec(ctx, `
 		INSERT INTO api_keys (id, secret_sha256, description, roles, categories, organisations, opened, write_free, write_own, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
-		g.ID, sum[:], g.Description, list(g.Roles), list(g.Categories), list(g.Organisations), g.Opened, g.WriteFree, g.WriteOwn, k.now().UTC())
+		g.ID, sum, g.Description, list(g.Roles), list(g.Categories), list(g.Organisations), g.Opened, g.WriteFree, g.WriteOwn, k.now().UTC())
 	if err != nil {
 		return "", fmt.Errorf("create API key: %w", err)
 	}
@@ -95,6 +95,39 @@ func (k *Keys) Create(ctx context.Context, g Grant) (string, error) {
 	return secret, nil
 }
 
+func newSecret() (secret string, sum []byte) {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	secret = base64.RawURLEncoding.EncodeToString(random)
+	hash := sha256.Sum256([]byte(secret))
+	return secret, hash[:]
+}
+
+// Rotate gives a key another secret and answers it. The one before is believed for the given time from now on; the one before that no
+// more. ErrUnknown when there is no such key, or it was revoked.
+func (k *Keys) Rotate(ctx context.Context, id string, keep time.Duration) (string, error) {
+	secret, sum := newSecret()
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	tag, err := k.pool.Exec(ctx, `
+		UPDATE api_keys SET previous_sha256 = secret_sha256, previous_until = $3, secret_sha256 = $2 WHERE id = $1 AND revoked_at IS NULL`,
+		id, sum, k.now().Add(keep).UTC())
+	if err != nil {
+		return "", fmt.Errorf("rotate API key: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return "", ErrUnknown
+	}
+	k.forget(id)
+	return secret, nil
+}
+
+func (k *Keys) forget(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, id)
+}
+
 func list(s []string) []string {
 	if s == nil {
 		return []string{}
@@ -102,18 +135,17 @@ func list(s []string) []string {
 	return s
 }
 
-const columns = `id, description, roles, categories, organisations, opened, write_free, write_own, created_at, coalesce(revoked_at, 'epoch'), secret_sha256`
+const columns = `id, description, roles, categories, organisations, opened, write_free, write_own, created_at, coalesce(revoked_at, 'epoch'), secret_sha256, previous_sha256, coalesce(previous_until, 'epoch')`
 
-func scan(row pgx.Row) (Grant, []byte, error) {
-	var (
-		g      Grant
-		secret []byte
-	)
-	err := row.Scan(&g.ID, &g.Description, &g.Roles, &g.Categories, &g.Organisations, &g.Opened, &g.WriteFree, &g.WriteOwn, &g.CreatedAt, &g.RevokedAt, &secret)
+func scan(row pgx.Row) (looked, error) {
+	var found looked
+	g := &found.grant
+	err := row.Scan(&g.ID, &g.Description, &g.Roles, &g.Categories, &g.Organisations, &g.Opened, &g.WriteFree, &g.WriteOwn, &g.CreatedAt, &g.RevokedAt,
+		&found.secret, &found.previous, &found.until)
 	if g.CreatedAt = g.CreatedAt.UTC(); g.RevokedAt.Unix() == 0 {
 		g.RevokedAt = time.Time{}
 	}
-	return g, secret, err
+	return found, err
 }
 
 // List answers all keys, revoked ones as well, oldest first.
@@ -125,8 +157,8 @@ func (k *Keys) List(ctx context.Context) ([]Grant, error) {
 		return nil, fmt.Errorf("list API keys: %w", err)
 	}
 	grants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Grant, error) {
-		g, _, err := scan(row)
-		return g, err
+		found, err := scan(row)
+		return found.grant, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list API keys: %w", err)
@@ -145,9 +177,7 @@ func (k *Keys) Revoke(ctx context.Context, id string) error {
 	if tag.RowsAffected() == 0 {
 		return ErrUnknown
 	}
-	k.mu.Lock()
-	delete(k.known, id)
-	k.mu.Unlock()
+	k.forget(id)
 	return nil
 }
 
@@ -159,14 +189,16 @@ func (k *Keys) Verify(ctx context.Context, id, secret string) (Grant, error) {
 	k.mu.Lock()
 	found, ok := k.known[id]
 	k.mu.Unlock()
-	if now := k.now(); !ok || now.Sub(found.at) > fresh {
+	if now := k.now(); !ok || now.Sub(found.at) > Fresh {
 		var err error
 		if found, err = k.lookUp(ctx, id, now); err != nil {
 			return Grant{}, err
 		}
 	}
 	sum := sha256.Sum256([]byte(secret))
-	if subtle.ConstantTimeCompare(sum[:], found.secret) != 1 {
+	now := subtle.ConstantTimeCompare(sum[:], found.secret) == 1
+	before := subtle.ConstantTimeCompare(sum[:], found.previous) == 1 && k.now().Before(found.until)
+	if !now && !before {
 		return Grant{}, ErrUnknown
 	}
 	return found.grant, nil
@@ -175,15 +207,14 @@ func (k *Keys) Verify(ctx context.Context, id, secret string) (Grant, error) {
 func (k *Keys) lookUp(ctx context.Context, id string, now time.Time) (looked, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	found := looked{at: now}
-	var err error
-	found.grant, found.secret, err = scan(k.pool.QueryRow(ctx, `SELECT `+columns+` FROM api_keys WHERE id = $1 AND revoked_at IS NULL`, id))
+	found, err := scan(k.pool.QueryRow(ctx, `SELECT `+columns+` FROM api_keys WHERE id = $1 AND revoked_at IS NULL`, id))
 	if errors.Is(err, pgx.ErrNoRows) {
-		found, err = looked{at: now}, nil
+		found, err = looked{}, nil
 	}
 	if err != nil {
 		return found, fmt.Errorf("look up API key: %w", err)
 	}
+	found.at = now
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.known) >= mostKnown {

@@ -15,8 +15,8 @@ import (
 )
 
 func apikeyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "apikey", Short: "Let programs use the stream API: create, list and revoke their keys"}
-	c.AddCommand(apikeyCreateCommand(), apikeyListCommand(), apikeyRevokeCommand())
+	c := &cobra.Command{Use: "apikey", Short: "Let programs use the stream API: create, list, rotate and revoke their keys"}
+	c.AddCommand(apikeyCreateCommand(), apikeyListCommand(), apikeyRotateCommand(), apikeyRevokeCommand())
 	return c
 }
 
@@ -63,9 +63,39 @@ func apikeyCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), secret)
-			fmt.Fprintf(cmd.ErrOrStderr(), "this secret is not told again; use it as esdb://%s:SECRET@host:2113\n", g.ID)
-			return nil
+			return tellSecret(cmd, g.ID, secret)
+		})
+	}
+	return c
+}
+
+func tellSecret(cmd *cobra.Command, id, secret string) error {
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), secret); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "this secret is not told again; use it as esdb://%s:SECRET@host:2113\n", id)
+	return err
+}
+
+func apikeyRotateCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "rotate ID",
+		Short:   "Give a key another secret, and tell it once; what it may stays",
+		Args:    cobra.ExactArgs(1),
+		Example: `  mediavault apikey rotate shop --keep 24h     the secret of before is believed for a day`,
+	}
+	dir := dataFlag(c)
+	keep := c.Flags().Duration("keep", 0, "how long the secret of before is believed")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if *keep < 0 {
+			return errors.New("--keep is a time to come")
+		}
+		return withKeys(cmd, *dir, func(keys *apikeys.Keys) error {
+			secret, err := keys.Rotate(cmd.Context(), args[0], *keep)
+			if err != nil {
+				return err
+			}
+			return tellSecret(cmd, args[0], secret)
 		})
 	}
 	return c
