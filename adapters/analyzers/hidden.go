@@ -48,20 +48,18 @@ func zipEnd(b []byte) bool {
 
 // script looks for what a web server or a browser would run, were it told to.
 func (l *look) script() {
-	lower := bytes.ToLower
-	for _, s := range []string{"<?php", "<script", "<%@ page"} {
-		at := 0
-		for {
-			i := bytes.IndexByte(l.all[at:], '<')
-			if i < 0 {
-				break
-			}
-			at += i
-			if end := at + len(s); end <= len(l.all) && string(lower(l.all[at:end])) == s {
+	signs := [][]byte{[]byte("<?php"), []byte("<script"), []byte("<%@ page")}
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(l.all[at:], '<')
+		if i < 0 {
+			return
+		}
+		at += i
+		for _, s := range signs {
+			if end := at + len(s); end <= len(l.all) && l.all[at+1]|0x20 == s[1]|0x20 && bytes.EqualFold(l.all[at:end], s) {
 				l.found(Content, "script", media.VerdictReview)
 				return
 			}
-			at++
 		}
 	}
 }

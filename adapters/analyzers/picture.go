@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 
+	"github.com/gen2brain/jpegn"
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
@@ -88,13 +89,32 @@ func (l *look) picture() {
 		return
 	}
 	l.step("decode")
-	img, err := d.decode(bytes.NewReader(content))
+	img, err := l.decoded(d, content, image.Pt(width, height))
 	if err != nil {
 		l.found(Content, "undecodable", media.VerdictReview)
 		return
 	}
 	l.report.Decoded = true
 	l.small(img)
+}
+
+// decoded decodes the picture; one that is to become much smaller anyway, at a smaller size where its format allows that.
+func (l *look) decoded(d decoder, content []byte, size image.Point) (image.Image, error) {
+	if l.Type != "image/jpeg" {
+		return d.decode(bytes.NewReader(content))
+	}
+	if end := jpegEnd(content); !bytes.HasSuffix(content[:end], []byte("\xff\xd9")) {
+		return nil, io.ErrUnexpectedEOF // the decoder would make up the rest
+	}
+	by := 1
+	for by < 8 && 2*by <= factor(size, l.report.Orientation) {
+		by *= 2
+	}
+	img, err := jpegn.Decode(bytes.NewReader(content), &jpegn.Options{ScaleDenom: by})
+	if err != nil {
+		return d.decode(bytes.NewReader(content)) // the standard library knows some that the other does not
+	}
+	return img, nil
 }
 
 // animation is what the headers of an animation say.

@@ -72,8 +72,14 @@ func factor(size image.Point, orientation int) int {
 // shrink answers the picture on white, smaller by a whole number. Each of its pixels is the mean of those that it stands for.
 func shrink(img image.Image, by int) *image.RGBA {
 	b := img.Bounds()
-	if y, ok := img.(*image.YCbCr); ok {
+	if y, ok := img.(*image.YCbCr); ok && by > 1 {
 		return shrinkYCbCr(y, by)
+	}
+	if by == 1 {
+		out := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+		draw.Draw(out, out.Rect, image.NewUniform(color.White), image.Point{}, draw.Src)
+		draw.Draw(out, out.Rect, img, b.Min, draw.Over)
+		return out
 	}
 	out := image.NewRGBA(image.Rect(0, 0, max(1, b.Dx()/by), max(1, b.Dy()/by)))
 	strip := image.NewRGBA(image.Rect(0, 0, b.Dx(), by))

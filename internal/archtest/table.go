@@ -28,7 +28,7 @@ func table() []rule {
 		{"adapters/auth", []string{"domain", "domain/*"}, []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "github.com/google/uuid", "golang.org/x/sync"}},
 		{"adapters/blobs", []string{"domain", "domain/*"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "github.com/google/uuid"}},
 		{"adapters/keys", []string{"domain", "domain/*"}, []string{"github.com/jackc/pgx/v5", "github.com/google/uuid", "golang.org/x/sync"}},
-		{"adapters/analyzers", []string{"domain", "domain/*", "internal/sandbox"}, []string{"github.com/bbrks/go-blurhash", "github.com/bep/imagemeta", "github.com/gabriel-vasile/mimetype", "golang.org/x/image"}},
+		{"adapters/analyzers", []string{"domain", "domain/*", "internal/sandbox"}, []string{"github.com/bbrks/go-blurhash", "github.com/bep/imagemeta", "github.com/gabriel-vasile/mimetype", "github.com/gen2brain/jpegn", "golang.org/x/image"}},
 		{"adapters/analyzers/pii", []string{"domain", "domain/*"}, []string{"github.com/nyaruka/phonenumbers", "go.yaml.in/yaml/v3"}},
 		{"adapters/analyzers/nsfw", []string{"domain", "domain/*"}, []string{"golang.org/x/sys"}},
 		{"adapters/analyzers/doctext", []string{"domain", "domain/*", "internal/sandbox"}, nil},

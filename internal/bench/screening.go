@@ -114,7 +114,7 @@ func (o ScreeningOptions) upload(ctx context.Context, name string, content []byt
 func (o ScreeningOptions) photos(ctx context.Context) (ids []domain.MediaID, size int, err error) {
 	var different [][]byte
 	for i := range 2 {
-		p := demo.Picture{Name: "harbour.jpg", Taken: time.Date(2026, 5, 4, 6, 30, 0, 0, time.UTC), Lat: 53.55, Lon: 9.99, Seed: uint64(i)} //nolint:gosec // small
+		p := demo.Picture{Name: "harbour.jpg", Taken: time.Date(2026, 5, 4, 6, 30, 0, 0, time.UTC), Lat: 53.55, Lon: 9.99, Seed: uint64(i), Grain: 26} //nolint:gosec // small
 		content, err := p.JPEG(4000, 3000)
 		if err != nil {
 			return nil, 0, err

@@ -22,6 +22,8 @@ type Picture struct {
 	Lat, Lon float64
 	// Seed decides what it looks like.
 	Seed uint64
+	// Grain is how rough every surface is, in levels of brightness; 0: smooth. Photos of 12 megapixels have 3 to 5 MB at 25.
+	Grain float64
 }
 
 // JPEG draws the picture, a sky over a range of hills above water, w by h pixels, with EXIF.
@@ -70,6 +72,10 @@ func (p Picture) draw(w, h int) image.Image {
 				wave := 0.02 * math.Sin(y*240+3*math.Sin(x*9+phase[3]))
 				c = hsl(hue+0.55, 0.4, 0.22+0.3*(1-y)+wave)
 			}
+			if p.Grain > 0 {
+				leaves := math.Sin(x*900+3*math.Sin(y*310)) * math.Sin(y*700+3*math.Sin(x*270))
+				c = roughen(c, p.Grain*(rnd.Float64()-0.5+0.5*leaves))
+			}
 			img.SetRGBA(px, py, c)
 		}
 	}
@@ -79,6 +85,11 @@ func (p Picture) draw(w, h int) image.Image {
 func blend(a, b color.RGBA, t float64) color.RGBA {
 	mix := func(x, y uint8) uint8 { return uint8(float64(x)*(1-t) + float64(y)*t) }
 	return color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
+}
+
+func roughen(c color.RGBA, by float64) color.RGBA {
+	level := func(v uint8) uint8 { return uint8(math.Max(0, math.Min(255, float64(v)+by))) }
+	return color.RGBA{level(c.R), level(c.G), level(c.B), 255}
 }
 
 // hsl is a colour by hue (turns), saturation and lightness (0..1).
