@@ -45,13 +45,33 @@ type step struct {
 	rec *eventstore.Recorded
 }
 
-// run folds the events into the rows and writes what came of it.
+// run folds the events into the rows and writes what came of it. Where a person is to be forgotten, it writes what came before, and
+// goes on with the rows that are left then.
 func (c *change) run(ctx context.Context, tx pgx.Tx, events []eventstore.Recorded) error {
+	c.now = map[string]bool{}
+	for i := 0; c.m.forgets != nil && i < len(events); i++ {
+		subject, ok := erasureOf(events[i])
+		if !ok {
+			continue
+		}
+		if err := c.part(ctx, tx, events[:i]); err != nil {
+			return err
+		}
+		if err := c.forget(ctx, tx, subject); err != nil {
+			return fmt.Errorf("forget a person: %w", err)
+		}
+		events, i = events[i+1:], -1
+	}
+	return c.part(ctx, tx, events)
+}
+
+func (c *change) part(ctx context.Context, tx pgx.Tx, events []eventstore.Recorded) error {
 	if len(events) == 0 {
 		return nil
 	}
 	c.before = events[0].Position
-	c.now, c.touched = map[string]bool{}, map[string]bool{}
+	c.touched = map[string]bool{}
+	c.ended, c.closed, c.written = nil, nil, nil
 	steps := c.plan(events)
 	if err := c.load(ctx, tx, steps); err != nil {
 		return fmt.Errorf("load rows: %w", err)

@@ -22,6 +22,8 @@ type model struct {
 	err   error  // why it cannot be used
 	keys  func(rec eventstore.Recorded) []string
 	fold  func() folder
+	// forgets is how open text of a person leaves the rows; nil: they hold none.
+	forgets *forgets
 }
 
 // Define makes a model of a projection, for New. A row type that cannot be stored is reported by New.
@@ -32,6 +34,10 @@ func Define[R any](p Projection[R]) Model {
 		return m
 	}
 	m.print = m.shape.fingerprint(m.table)
+	if f, ok := p.(Forgetter[R]); ok {
+		m.forgets = forgetsOf(f, m.shape)
+		m.types = append(slices.Clone(m.types), erasures()...)
+	}
 	m.fold = func() folder {
 		return &fold[R]{projection: p, shape: m.shape, appendOnly: m.table.AppendOnly, entries: map[string]*entry[R]{}}
 	}
@@ -52,6 +58,9 @@ func (m *model) keysOf(rec eventstore.Recorded) (keys []string, err error) {
 			keys, err = []string{""}, fmt.Errorf("keys: panic: %v", p)
 		}
 	}()
+	if _, ok := erasureOf(rec); ok && m.forgets != nil {
+		return nil, nil // it is no row's: see change.forget
+	}
 	keys = m.keys(rec)
 	if rec.Undecodable != nil && len(keys) == 0 {
 		return []string{""}, nil

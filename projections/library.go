@@ -248,8 +248,7 @@ func (libraryModel) Evolve(_ string, m Media, rec eventstore.Recorded) (Media, b
 		words = true
 	}
 	if words {
-		m.TitleKey = clip(plainText(m.Title), 64)
-		m.Search = foldText(strings.Join(append([]string{m.Title, m.FileName, m.Description}, m.Tags...), "\n"))
+		m.lookUp()
 	}
 	if m.Created.IsZero() {
 		m.Created = rec.At
@@ -257,6 +256,12 @@ func (libraryModel) Evolve(_ string, m Media, rec eventstore.Recorded) (Media, b
 	m.Updated, m.Revision = rec.At, rec.Revision
 	m.Status = m.status()
 	return m, true
+}
+
+// lookUp makes what the row is searched and sorted by.
+func (m *Media) lookUp() {
+	m.TitleKey = clip(plainText(m.Title), 64)
+	m.Search = foldText(strings.Join(append([]string{m.Title, m.FileName, m.Description}, m.Tags...), "\n"))
 }
 
 // open is the text, or "" with a mark when it was erased.
