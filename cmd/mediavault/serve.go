@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -202,10 +203,10 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	defer endBehind()
 	var background errgroup.Group
 	if p["project"] {
-		background.Go(func() error { return a.models.engine.Run(behind) })
+		background.Go(labelled(behind, "project", func(ctx context.Context) error { return a.models.engine.Run(ctx) }))
 	}
 	if p["react"] {
-		background.Go(func() error { return a.reactors.Run(behind) })
+		background.Go(labelled(behind, "react", a.reactors.Run))
 	}
 	background.Go(func() error { a.flushRefusals(behind); return nil })
 	streaming, endStreaming := context.WithCancel(ctx)
@@ -215,7 +216,8 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 		background.Go(func() error { return stream.run(streaming) })
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }() // ends with Shutdown or Close, below
+	serve := labelled(ctx, "http", func(context.Context) error { return server.Serve(listener) })
+	go func() { served <- serve() }() // ends with Shutdown or Close, below
 
 	select {
 	case err = <-served:
@@ -237,6 +239,14 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	closeErr := a.access.Close(last)
 	endBehind()
 	return errors.Join(err, closeErr, background.Wait())
+}
+
+// labelled tells CPU profiles on whose account the goroutines are that f starts: `go tool pprof -tags`.
+func labelled(ctx context.Context, part string, f func(context.Context) error) func() error {
+	return func() (err error) {
+		pprof.Do(ctx, pprof.Labels("part", part), func(ctx context.Context) { err = f(ctx) })
+		return err
+	}
 }
 
 // flushRefusals records, once a minute, the refusals of guests that were only counted.
