@@ -84,11 +84,7 @@ func (s *Server) target(ctx context.Context, p *Principal, link eventstore.Raw) 
 // correlated are the events of a correlation: those in the index, and those behind it, which the caller has to look at.
 func (s *Server) correlated(ctx context.Context, correlation string, r eventstore.Read) iter.Seq2[eventstore.Raw, error] {
 	return func(yield func(eventstore.Raw, error) bool) {
-		through, err := s.Correlations.Through(ctx)
-		if err != nil {
-			yield(eventstore.Raw{}, err)
-			return
-		}
+		through := s.indexedThrough(ctx)
 		recent := r
 		recent.After = max(r.After, eventstore.Position(through))
 		if r.Backward {
@@ -107,6 +103,18 @@ func (s *Server) correlated(ctx context.Context, correlation string, r eventstor
 			}
 		}
 	}
+}
+
+// indexedThrough is how far the index of correlations reaches. When that is not known the whole log is looked at: slower, and as right.
+func (s *Server) indexedThrough(ctx context.Context) int64 {
+	through, err := s.Correlations.Through(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.Logger.Warn("stream API: the index of correlations does not answer, the whole log is read", "error", err)
+		}
+		return 0
+	}
+	return through
 }
 
 // indexed yields the events of a correlation that are in the index; false when the caller stopped or a fault was yielded.
@@ -148,10 +156,7 @@ func (s *Server) indexed(
 
 // sendCorrelated sends a subscriber what the index has, and answers how far that is.
 func (s *Server) sendCorrelated(ctx context.Context, r *reading, v *view, after eventstore.Position) (eventstore.Position, error) {
-	through, err := s.Correlations.Through(ctx)
-	if err != nil {
-		return after, err
-	}
+	through := s.indexedThrough(ctx)
 	read := eventstore.Read{After: after}
 	var fault error
 	s.indexed(ctx, v.correlation, read, eventstore.Position(through), func(raw eventstore.Raw, err error) bool {

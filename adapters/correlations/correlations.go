@@ -23,12 +23,15 @@ const deadline = 30 * time.Second
 // New makes it of a migrated database.
 func New(pool *pgxpool.Pool) *Index { return &Index{pool: pool} }
 
-// Through is the position up to which events are in the index.
+// Through is the position up to which events are in the index; 0 also when somebody emptied it to have it made anew.
 func (x *Index) Through(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	var position int64
 	err := x.pool.QueryRow(ctx, `SELECT position FROM correlations_head`).Scan(&position)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("head of the correlations: %w", err)
 	}
@@ -45,13 +48,20 @@ func (x *Index) Add(ctx context.Context, after, through int64, correlations []st
 		if err != nil {
 			return err
 		}
+		if tag.RowsAffected() == 0 && after == 0 { // emptied: whoever is first begins it
+			tag, err = tx.Exec(ctx, `INSERT INTO correlations_head (position) VALUES ($1) ON CONFLICT DO NOTHING`, through)
+			if err != nil {
+				return err
+			}
+		}
 		if tag.RowsAffected() == 0 {
 			return ErrMoved
 		}
 		if len(positions) == 0 {
 			return nil
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO correlations (correlation, position) SELECT * FROM unnest($1::text[], $2::bigint[])`, correlations, positions)
+		_, err = tx.Exec(ctx, `
+			INSERT INTO correlations (correlation, position) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT DO NOTHING`, correlations, positions)
 		return err
 	})
 	if err != nil {
