@@ -49,11 +49,16 @@ type Looked struct {
 	Version int // of the media; 0: the places are in no version
 	Places  []finding.Place
 	Found   []Found
+	// Types is all that was looked for in a version.
+	Types []string
 }
 
 // Record raises what was found, and resolves what was found there before and is gone; for the vault itself. Doing it again says
 // nothing new.
 func (f *Findings) Record(ctx context.Context, env Envelope, id domain.MediaID, l Looked) error {
+	if l.Version > 0 {
+		return f.recordVersion(ctx, env, id, l)
+	}
 	known, err := f.index.FindingsOf(ctx, id)
 	if err != nil || len(l.Found) == 0 && len(known) == 0 {
 		return err
@@ -66,6 +71,35 @@ func (f *Findings) Record(ctx context.Context, env Envelope, id domain.MediaID, 
 	if err != nil {
 		return err
 	}
+	return f.say(ctx, env, item, l, known, func(finding.State) finding.Exposure { return exposure })
+}
+
+// recordVersion is Record for what is in a version, which is looked at while it is screened: it asks the streams alone, and waits
+// for no read model. An item's shares are counted by Rescore, which follows what is raised.
+func (f *Findings) recordVersion(ctx context.Context, env Envelope, id domain.MediaID, l Looked) error {
+	item, err := f.vault.mediaState(ctx, id)
+	if err != nil || !item.Known() {
+		return err
+	}
+	var known []domain.FindingID
+	if v, _ := item.Version(l.Version); v.Screened.Verdict != "" { // looked at before: ids follow from what and where it is
+		for _, place := range l.Places {
+			for _, kind := range l.Types {
+				known = append(known, findingID(id, l.Version, place, kind))
+			}
+		}
+	}
+	return f.say(ctx, env, item, l, known, func(s finding.State) finding.Exposure {
+		if s.Known() {
+			return s.Exposure
+		}
+		return ownExposure(item)
+	})
+}
+
+// say raises what was found, and clears what of the known findings was not.
+func (f *Findings) say(ctx context.Context, env Envelope, item media.State, l Looked, known []domain.FindingID, exposure func(finding.State) finding.Exposure) error {
+	id := item.ID
 	env.IdempotencyKey = "" // the state of the finding says whether it was said
 	var said []domain.FindingID
 	for _, found := range l.Found {
@@ -74,9 +108,13 @@ func (f *Findings) Record(ctx context.Context, env Envelope, id domain.MediaID, 
 		cmd := finding.Raise{By: env.Actor, Found: finding.Raised{
 			Finding: which, Media: id, Owner: item.Owner, Org: item.Org, Version: l.Version, Type: found.Type, Place: found.Place,
 			Count: found.Count, Confidence: found.Confidence, Sensitivity: found.Sensitivity,
-			Sample: domain.NewPersonal(item.Owner, found.Sample), Detector: found.Detector, Exposure: exposure,
+			Sample: domain.NewPersonal(item.Owner, found.Sample), Detector: found.Detector,
 		}}
-		if _, err := f.decide(ctx, env, "raise", which, nil, cmd.Decide); err != nil {
+		_, err := f.decide(ctx, env, "raise", which, nil, func(s finding.State) ([]finding.Event, error) {
+			cmd.Found.Exposure = exposure(s)
+			return cmd.Decide(s)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -129,9 +167,9 @@ func (f *Findings) RescoreShared(ctx context.Context, env Envelope, id domain.Sh
 	return f.Rescore(ctx, env, s.Media)
 }
 
-// Texts are the places of an item that are text in its history, as they were at the revision or later; false when there was no
+// Texts are the places of an item that are text in its history, as they were after the event or later; false when there was no
 // such item any more.
-func (f *Findings) Texts(ctx context.Context, id domain.MediaID, since eventstore.Revision) (map[finding.Place]string, bool, error) {
+func (f *Findings) Texts(ctx context.Context, id domain.MediaID, since eventstore.Recorded) (map[finding.Place]string, bool, error) {
 	item, err := f.vault.mediaStateSince(ctx, id, since)
 	if err != nil || !item.Known() {
 		return nil, false, err
@@ -159,14 +197,10 @@ func (f *Findings) decide(ctx context.Context, env Envelope, name string, id dom
 
 // exposure is the widest circle that may see an item, by its shares as their streams stand.
 func (f *Findings) exposure(ctx context.Context, item media.State) (finding.Exposure, error) {
-	hold := item.Hold()
-	if item.Phase != media.Live || hold == media.IsQuarantined || hold == media.IsRemoved {
+	if !seen(item) {
 		return finding.Private, nil
 	}
-	widest := finding.Private
-	if item.Org != "" {
-		widest = finding.Organisation
-	}
+	widest, hold := ownExposure(item), item.Hold()
 	ids, err := f.index.AllSharesOf(ctx, item.ID)
 	if err != nil {
 		return "", err
@@ -190,6 +224,20 @@ func (f *Findings) exposure(ctx context.Context, item media.State) (finding.Expo
 		}
 	}
 	return widest, nil
+}
+
+// seen reports whether others than the owner may see the item at all.
+func seen(item media.State) bool {
+	hold := item.Hold()
+	return item.Phase == media.Live && hold != media.IsQuarantined && hold != media.IsRemoved
+}
+
+// ownExposure is who may see an item that is not shared.
+func ownExposure(item media.State) finding.Exposure {
+	if item.Org != "" && seen(item) {
+		return finding.Organisation
+	}
+	return finding.Private
 }
 
 // opens reports whether a share, and all those that it came through, let somebody in, and are not used up.

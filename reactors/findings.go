@@ -43,7 +43,7 @@ func (f Findings) React(ctx context.Context, rec eventstore.Recorded) error {
 	env := because(f, rec)
 	switch e := rec.Event.(type) {
 	case media.Uploaded, media.Described:
-		return f.texts(ctx, env, domain.MediaID(rec.Stream.ID()), rec.Revision)
+		return f.texts(ctx, env, domain.MediaID(rec.Stream.ID()), rec)
 	case media.Event:
 		return f.Findings.Rescore(ctx, env, domain.MediaID(rec.Stream.ID()))
 	case share.Event:
@@ -59,7 +59,7 @@ func (f Findings) React(ctx context.Context, rec eventstore.Recorded) error {
 func (Findings) Tuning() Tuning { return Tuning{Concurrency: 64} }
 
 // texts looks at what is said of the item since the event, whichever asked for it: the last look sees the last words.
-func (f Findings) texts(ctx context.Context, env commands.Envelope, id domain.MediaID, since eventstore.Revision) error {
+func (f Findings) texts(ctx context.Context, env commands.Envelope, id domain.MediaID, since eventstore.Recorded) error {
 	texts, known, err := f.Findings.Texts(ctx, id, since)
 	if err != nil || !known {
 		return err
@@ -106,9 +106,9 @@ func (PII) Name() string { return "pii" }
 func (p PII) Version() string { return p.Patterns.Version() }
 
 // Look implements Stage. It also records what it found, which does no harm twice: what is found must be known even when the
-// version is never delivered.
+// version is never delivered. It asks no read model: screening waits for none.
 func (p PII) Look(ctx context.Context, s *Subject) (Finding, error) {
-	look := commands.Looked{Version: s.Version, Places: []finding.Place{finding.InName}}
+	look := commands.Looked{Version: s.Version, Places: []finding.Place{finding.InName}, Types: p.Patterns.Types()}
 	look.Found = foundIn(p.Patterns, finding.InName, wordsOf(s.File.Name.Text()))
 	var said Finding
 	if p.Texts != nil && !s.Missing && p.Texts.Reads(s.File.Type) {
