@@ -26,10 +26,19 @@ func (v *Vault) mediaState(ctx context.Context, id domain.MediaID) (media.State,
 	return f.state, err
 }
 
-// mediaStateSince answers the item as it stood at the revision, or later: without reading, when that is kept.
-func (v *Vault) mediaStateSince(ctx context.Context, id domain.MediaID, since eventstore.Revision) (media.State, error) {
-	if k, ok := kept[media.State, media.Event](v, mediaStream(id)); ok && k.revision >= since {
-		return k.state, nil
+// mediaStateSince answers the item as it stood after the event of its stream, or later: without reading, when what is kept
+// reaches to the event, or to the one before it.
+func (v *Vault) mediaStateSince(ctx context.Context, id domain.MediaID, rec eventstore.Recorded) (media.State, error) {
+	event, ok := rec.Event.(media.Event)
+	if k, known := kept[media.State, media.Event](v, rec.Stream); known && ok && rec.Stream == mediaStream(id) {
+		switch {
+		case k.revision >= rec.Revision:
+			return k.state, nil
+		case k.revision == rec.Revision-1:
+			state := media.Evolve(k.state, event)
+			v.states.put(rec.Stream, keptState{state: state, revision: rec.Revision, position: rec.Position, at: rec.At, until: k.until})
+			return state, nil
+		}
 	}
 	return v.mediaState(ctx, id)
 }

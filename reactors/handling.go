@@ -65,6 +65,9 @@ func (e *Engine) handler(r Reactor) message.NoPublishHandlerFunc {
 				"position", d.rec.Position, "code", refusal.Code)
 			err = nil
 		}
+		if err != nil && msg.Context().Err() != nil {
+			return errEnded // it comes again, wherever the reactor runs then
+		}
 		if err != nil {
 			failures.Inc()
 			return err
@@ -73,6 +76,9 @@ func (e *Engine) handler(r Reactor) message.NoPublishHandlerFunc {
 		return nil
 	}
 }
+
+// errEnded is a reaction that its reactor's end cut short.
+var errEnded = errors.New("the reactor ended")
 
 // recovered makes a panic a fault like any other.
 func recovered(f func() error) (err error) {
@@ -94,8 +100,8 @@ func (e *Engine) retry(r Reactor) middleware.Retry {
 		RandomizationFactor: 0.5,
 		ResetContextOnRetry: true,
 		ShouldRetry: func(p middleware.RetryParams) bool {
-			if held(p.Err) {
-				return false // its attempts are for when there is somebody to ask
+			if held(p.Err) || errors.Is(p.Err, errEnded) {
+				return false // its attempts are for when there is somebody to ask, and somebody who asks
 			}
 			retries.Inc()
 			e.opts.Logger.Warn("reaction failed; trying again", "reactor", r.Name(), "attempt", p.RetryNum, "error", p.Err)

@@ -50,10 +50,13 @@ func (m *marks) load(ctx context.Context) error {
 	return nil
 }
 
-// save moves the checkpoint forward, never back.
+// save moves the checkpoint forward, never back. A crash of the database may lose the move: what follows from the events is then
+// done again, which does no harm, so that it need not wait for the disk.
 func (m *marks) save(ctx context.Context, to eventstore.Position) error {
 	_, err := m.pool.Exec(ctx, `
-		UPDATE reactor_checkpoints SET position = $2, moved_at = $3 WHERE reactor = $1 AND epoch = $4 AND position < $2`,
+		UPDATE reactor_checkpoints SET position = $2, moved_at = $3
+		FROM (SELECT set_config('synchronous_commit', 'off', true)) AS soon
+		WHERE reactor = $1 AND epoch = $4 AND position < $2`,
 		m.reactor, to, time.Now().UTC(), m.epoch)
 	if err != nil {
 		return fmt.Errorf("save checkpoint of %s: %w", m.reactor, err)

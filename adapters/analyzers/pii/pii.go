@@ -33,6 +33,9 @@ type Found struct {
 // Find answers what a text holds, in the order of the text. Where two patterns see something in the same place, the surer one
 // counts. The time it takes grows with the text's length alone.
 func (s *Set) Find(text string) []Match {
+	if text == "" {
+		return nil
+	}
 	text = Plain(text)
 	pg := newPage(text)
 	var all []Match

@@ -9,6 +9,7 @@ type window struct{ from, to int }
 type page struct {
 	text, lower string
 	runs        []run
+	most        int // digits of a run
 }
 
 // run is a stretch of digits, with no more than maxGap bytes between one and the next.
@@ -31,13 +32,14 @@ func newPage(text string) *page {
 		} else {
 			p.runs = append(p.runs, run{i, i + 1, 1})
 		}
+		p.most = max(p.most, p.runs[len(p.runs)-1].digits)
 	}
 	return p
 }
 
 // windows are where the pattern may match, in order and without overlap.
 func (pg *page) windows(p *pattern) []window {
-	if p.base < p.threshold && !pg.mentions(p.context) {
+	if p.digits > pg.most || p.base < p.threshold && !pg.mentions(p.context) {
 		return nil
 	}
 	var all []window
