@@ -27,7 +27,9 @@ import (
 //	analyst          every event, personal texts closed (Closed), whatever they are about
 //	moderator        the streams of items, their shares and cases, personal texts of the facts open, those of the envelope closed
 //	owner            the streams of his items, their shares, cases and accesses; texts about himself open; not who reported or
-//	                 judged, and not what they wrote for each other (Withheld)
+//	                 judged, what they wrote for each other, and how urgent they take a case to be (Withheld)
+//	member           of the item's organisation: as the owner, texts of the facts open, but for where, when and with what it was
+//	                 taken, unless its owner leaves that in the bytes that others get
 //	anybody          the stream of his own refusals
 //
 // The hash of a link's password is withheld from everybody.

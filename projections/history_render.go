@@ -26,6 +26,7 @@ type sight struct {
 	data   bool // personal texts of the fact are open, whoever they are about
 	meta   bool // address, user agent and reason of the actor are open
 	staff  bool // reporters, moderators and internal reasons are shown
+	member bool // of the item's organisation, to whom its owner does not give what the bytes tell of him: others get them without
 }
 
 func (s sight) opens(p domain.Personal, all bool) bool {
@@ -42,11 +43,18 @@ func secret(eventType string) []string {
 	}
 }
 
-// withheld are the members, by event type, that only staff sees: who reported, who judged, and what they wrote for each other.
+// withheld are the members, by event type, that only staff sees: who reported, who judged, what they wrote for each other, and
+// how urgent the queue takes a case to be. What the owner does see is what a statement of reasons owes him (Digital Services Act,
+// article 17): what it is about, whether a report, a detector or a moderator began it, what was decided about which version, by
+// which policy, and what was said to him.
 func withheld(eventType string) []string {
 	switch eventType {
-	case "moderation.opened", "moderation.reported":
-		return []string{"by", "note"}
+	case "moderation.opened":
+		return []string{"by", "note", "score", "reach"}
+	case "moderation.reported":
+		return []string{"by", "note", "score"}
+	case "moderation.reach_changed":
+		return []string{"reach"}
 	case "moderation.assigned":
 		return []string{"by", "moderator"}
 	case "moderation.claimed", "moderation.given_back":
@@ -115,8 +123,9 @@ func (r *renderer) event(rec eventstore.Recorded, s sight) (HistoryEvent, error)
 		return e, nil
 	}
 	open := s.data
-	if rec.Type == "media.inspected" && !s.staff {
-		open = false // where the owner was, and who he is: others get the bytes without it
+	if rec.Type == "media.inspected" && s.member {
+		open = false
+		hide = append(hide, "camera", "lens", "taken_at")
 	}
 	if e.Data, err = r.render(reflect.ValueOf(rec.Event), s, open, hide); err != nil {
 		return HistoryEvent{}, fmt.Errorf("render event %d: %w", rec.Position, err)

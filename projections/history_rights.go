@@ -69,10 +69,27 @@ func (h *History) sightOfItem(ctx context.Context, viewer domain.Actor, id domai
 	case viewer.Is(domain.RoleModerator):
 		return sight{viewer: viewer.ID, data: true, staff: true}, nil
 	case viewer.MemberOf(right.Org):
-		return sight{viewer: viewer.ID, data: true}, nil
+		kept, err := h.kept(ctx, id, m)
+		return sight{viewer: viewer.ID, data: true, member: !kept}, err
 	default:
 		return sight{}, ErrMayNotSee
 	}
+}
+
+// kept reports whether the item's owner chose, by then, to leave in its bytes what they tell of him.
+func (h *History) kept(ctx context.Context, id domain.MediaID, m Moment) (bool, error) {
+	end, err := h.end(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	recs, err := h.read(ctx, eventstore.StreamOf(media.Category, id), 0, 0, end, maxChain)
+	kept := false
+	for _, rec := range recs {
+		if e, ok := rec.Event.(media.MetadataChosen); ok {
+			kept = e.Keep
+		}
+	}
+	return kept, err
 }
 
 func (h *History) sightOfShare(ctx context.Context, viewer domain.Actor, id string, m Moment) (sight, error) {

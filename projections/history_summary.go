@@ -132,6 +132,9 @@ func summarizeCase(e moderation.Event, s sight) string {
 	case moderation.Declined:
 		return fmt.Sprintf("declined proposal %d", e.Number)
 	case moderation.ReachChanged:
+		if !s.staff {
+			return "noted who may see it"
+		}
 		return fmt.Sprintf("noted that %s, %s and %s lead to it", counted(e.Reach.Users, "person"), counted(e.Reach.Organisations, "organisation"), counted(e.Reach.Links, "link"))
 	case moderation.Decided:
 		return fmt.Sprintf("decided (%d): %s, by policy %s", e.Number, e.Action, e.Policy)

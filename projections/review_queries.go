@@ -44,13 +44,14 @@ func lapsed(row CaseRow, now time.Time) CaseRow {
 	return row.free()
 }
 
-// Case is one moderation case as its reader may see it. Staff sees all of it; the owner of the item sees decisions, policy and
-// statement, and neither who reported or judged nor what they wrote for each other.
+// Case is one moderation case as its reader may see it. Staff sees all of it; the owner of the item sees what a statement of
+// reasons owes him (Digital Services Act, article 17: whether a report, a detector or a moderator began it, decisions, policy and
+// statement), and neither who reported or judged nor what they wrote for each other.
 type Case struct {
 	ID        domain.CaseID       `json:"id"`
 	MediaID   domain.MediaID      `json:"media_id"`
 	Owner     domain.UserID       `json:"owner"`
-	Origin    string              `json:"origin,omitempty"` // report, detector, referral; staff only
+	Origin    string              `json:"origin,omitempty"` // report, detector, referral
 	Category  string              `json:"category"`
 	Status    CaseStatus          `json:"status"`
 	Moderator domain.UserID       `json:"moderator,omitempty"` // staff only
@@ -285,7 +286,7 @@ func (q CaseQuery) sort(l *listing[CaseRow], staff bool) error {
 func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool, now time.Time) (Case, error) {
 	row := lapsed(v.Row, now)
 	c := Case{
-		ID: row.Case, MediaID: row.Media, Owner: row.Owner, Category: row.Category, Status: row.Status, Closed: row.Closed,
+		ID: row.Case, MediaID: row.Media, Owner: row.Owner, Origin: row.Origin, Category: row.Category, Status: row.Status, Closed: row.Closed,
 		Reports: row.Count, OpenedAt: row.OpenedAt, UpdatedAt: row.UpdatedAt, ClosedAt: optional(row.ClosedAt), Revision: row.Revision,
 		Position: v.From, Decisions: []Decision{}, Appeals: []Appeal{}, Version: row.Version, Waits: row.Waits,
 		Lapses: !v.Row.Lease.IsZero(),
@@ -328,7 +329,7 @@ func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool, now 
 	if !staff {
 		return c, err
 	}
-	c.Origin, c.Moderator, c.Score, c.Priority = row.Origin, row.Moderator, row.Score, row.Priority
+	c.Moderator, c.Score, c.Priority = row.Moderator, row.Score, row.Priority
 	c.Reach = &Reach{Users: row.Reach.Users, Organisations: row.Reach.Organisations, Links: row.Reach.Links}
 	c.Until, c.Escalated = optional(row.Lease), row.Escalated
 	for _, p := range row.Reports {
