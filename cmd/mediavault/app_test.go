@@ -211,8 +211,8 @@ func TestBadConfigurationIsToldAllAtOnce(t *testing.T) {
 	}
 }
 
-// serveBeside runs `mediavault serve` on what a dev vault uses: a second process of the same vault.
-func serveBeside(t *testing.T, v *vault) *vault {
+// serveBeside runs `mediavault serve` on what a dev vault uses: a second process of the same vault. more is added to its environment.
+func serveBeside(t *testing.T, v *vault, more ...string) *vault {
 	t.Helper()
 	raw, err := os.ReadFile(runningFile(v.dir))
 	if err != nil {
@@ -237,6 +237,7 @@ func serveBeside(t *testing.T, v *vault) *vault {
 		"MEDIAVAULT_S3_REGION="+r.S3.Region, "MEDIAVAULT_S3_ACCESS_KEY="+r.S3.AccessKey, "MEDIAVAULT_S3_SECRET_KEY="+r.S3.SecretKey,
 		"MEDIAVAULT_OIDC_ISSUER="+r.BaseURL, "MEDIAVAULT_LIMIT_PER_PRINCIPAL=0", "MEDIAVAULT_LIMIT_PER_IP=0",
 	)
+	cmd.Env = append(cmd.Env, more...)
 	return startCommand(t, v.dir, cmd)
 }
 
