@@ -100,7 +100,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 			v.kill()
 		}
 		if !whole {
-			answersAgain(t, alice) // it heals by itself
+			answersAgain(t, v, alice) // it heals by itself
 		}
 		stop()
 		writers.Wait()
@@ -155,7 +155,7 @@ func pdf(rnd *rand.Rand) []byte {
 		rnd.Uint64(), strings.Repeat("%", rnd.IntN(20_000)))
 }
 
-func answersAgain(t *testing.T, c *demo.Client) {
+func answersAgain(t *testing.T, v *vault, c *demo.Client) {
 	t.Helper()
 	deadline := time.After(startTime)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -167,7 +167,7 @@ func answersAgain(t *testing.T, c *demo.Client) {
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("the vault did not heal: %v", err)
+			t.Fatalf("the vault did not heal: %v\n%s", err, v.log)
 		case <-tick.C:
 		}
 	}

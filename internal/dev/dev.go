@@ -88,15 +88,16 @@ type part interface {
 }
 
 const (
-	maxDeaths   = 5           // of one part within deathWindow, before it is given up
-	deathWindow = time.Minute // a part that has lived this long is well
+	wellAfter   = 10 * time.Second // a part that has lived this long is well
+	maxDeaths   = 10               // of one part that was not well, in a row, before it is given up
+	restartTime = 5 * time.Minute  // for one restart: recovery of a large log takes its time
 	restartWait = 100 * time.Millisecond
-	restartTime = 5 * time.Minute // for one restart: recovery of a large log takes its time
+	restartMost = 5 * time.Second // between two tries
 )
 
-// keep starts the part again whenever it dies, until ctx ends or it dies too often.
+// keep starts the part again whenever it dies, until ctx ends, it dies too often or cannot be started.
 func (d *Dev) keep(ctx context.Context, name string, p part) {
-	var deaths []time.Time
+	deaths, born := 0, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -106,30 +107,36 @@ func (d *Dev) keep(ctx context.Context, name string, p part) {
 		if ctx.Err() != nil {
 			return
 		}
-		var last error
-		for {
-			now := time.Now()
-			for len(deaths) > 0 && now.Sub(deaths[0]) > deathWindow {
-				deaths = deaths[1:]
-			}
-			if deaths = append(deaths, now); len(deaths) > maxDeaths {
-				d.fail(errors.Join(fmt.Errorf("%s ended %d times within %s and was given up", name, len(deaths), deathWindow), last))
-				return
-			}
-			d.log.Warn("a part of the surroundings ended unexpectedly and is started again", "part", name, "deaths", len(deaths))
-			// Longer with every death: a port or a lock may need a moment to be free.
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(restartWait * time.Duration(len(deaths)-1)):
-			}
-			within, cancel := context.WithTimeout(ctx, restartTime)
-			last = p.Restart(within)
-			cancel()
-			if last == nil || ctx.Err() != nil {
-				break
-			}
-			d.log.Warn("a part of the surroundings did not start again", "part", name, "error", last)
+		if time.Since(born) > wellAfter {
+			deaths = 0
+		}
+		if deaths++; deaths > maxDeaths {
+			d.fail(fmt.Errorf("%s ended %d times in a row within %s of its start and was given up", name, deaths, wellAfter))
+			return
+		}
+		d.log.Warn("a part of the surroundings ended unexpectedly and is started again", "part", name, "deaths", deaths)
+		if err := d.restart(ctx, name, p); err != nil {
+			d.fail(err)
+			return
+		}
+		born = time.Now()
+	}
+}
+
+// restart tries until it succeeds or restartTime is over: a port or a lock may need a moment to be free.
+func (d *Dev) restart(ctx context.Context, name string, p part) error {
+	within, cancel := context.WithTimeout(ctx, restartTime)
+	defer cancel()
+	for wait := restartWait; ; wait = min(2*wait, restartMost) {
+		err := p.Restart(within)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		d.log.Warn("a part of the surroundings did not start again", "part", name, "error", err)
+		select {
+		case <-within.Done():
+			return fmt.Errorf("%s did not start again within %s and was given up: %w", name, restartTime, err)
+		case <-time.After(wait):
 		}
 	}
 }
