@@ -120,6 +120,9 @@ func (v *Vault) record(ctx context.Context, env Envelope, stream eventstore.Stre
 		facts[i] = e
 	}
 	got, err := v.Store.Append(ctx, stream, eventstore.Any, meta, facts...)
+	if errors.Is(err, domain.ErrForgotten) {
+		return Receipt{}, ErrForgotten
+	}
 	if err != nil {
 		return Receipt{}, err
 	}

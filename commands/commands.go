@@ -26,6 +26,7 @@ var (
 	ErrKeyReused     = domain.Refuse(domain.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
 	ErrKeyInvalid    = domain.Refuse(domain.Invalid, "invalid", "an idempotency key has 1 to 255 visible ASCII characters").On("Idempotency-Key")
 	ErrBusy          = domain.Refuse(domain.Unavailable, "busy", "too many change this at once; ask again")
+	ErrForgotten     = domain.Refuse(domain.Forbidden, "forgotten", "the person was forgotten: nothing can be said by him, or about him")
 	ErrReason        = domain.Refuse(domain.Invalid, "invalid", "a reason has at most 1,000 bytes").On("Vault-Reason")
 )
 
@@ -293,6 +294,8 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 			continue
 		case errors.Is(err, eventstore.ErrIDReused):
 			return none, ErrKeyReused
+		case errors.Is(err, domain.ErrForgotten):
+			return none, ErrForgotten
 		case err != nil:
 			return none, fmt.Errorf("append to %s: %w", stream, err)
 		case got.Repeated:

@@ -262,11 +262,16 @@ func (m *Media) forget(ctx context.Context, r media.UploadRequested) {
 // ExpireUpload ends an announcement whose time is over, and removes what was put to its place; for the vault itself. Before
 // its time, and once the upload was completed, it changes nothing.
 func (m *Media) ExpireUpload(ctx context.Context, env Envelope, id domain.MediaID) (Receipt, error) {
-	var request media.UploadRequested
 	now := m.vault.Now()
+	return m.endUpload(ctx, env, id, func(s media.State) bool { return now.After(s.Request.ExpiresAt) })
+}
+
+// endUpload ends an announcement when it is over.
+func (m *Media) endUpload(ctx context.Context, env Envelope, id domain.MediaID, over func(media.State) bool) (Receipt, error) {
+	var request media.UploadRequested
 	got, err := decide(ctx, m.vault, env, operation{name: "media.expire_upload", thing: string(id)}, mediaStream(id), media.Evolve,
 		func(s media.State) ([]media.Event, error) {
-			if s.Phase != media.Requested || !now.After(s.Request.ExpiresAt) {
+			if s.Phase != media.Requested || !over(s) {
 				return nil, nil
 			}
 			request = s.Request

@@ -42,6 +42,13 @@ func (s *states) get(stream eventstore.Stream, now time.Time) (keptState, bool) 
 	return k, ok
 }
 
+// drop forgets all of them: of a person who was forgotten nothing is to be remembered here either.
+func (s *states) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.kept)
+}
+
 // put keeps a state, unless a later one of the stream is kept. The time that it is kept counts from when the stream was first
 // read whole.
 func (s *states) put(stream eventstore.Stream, k keptState) {

@@ -163,23 +163,3 @@ func (m *model) forgetBeside(ctx context.Context, tx pgx.Tx) error {
 	}
 	return m.drop(ctx, tx, rebuilt)
 }
-
-// ItemsOf answers ids of everything that a person has in the library, whatever became of it, after an id and in the order of ids;
-// none: that was all. It waits until the read model has come to the head of the log. Errors: ErrNotYet.
-func (l *Library) ItemsOf(ctx context.Context, owner domain.UserID, after domain.MediaID) ([]domain.MediaID, error) {
-	if after == "" {
-		head, err := l.engine.source.Head(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := l.engine.WaitFor(ctx, LibraryName, head); err != nil {
-			return nil, err
-		}
-	}
-	rows, err := l.engine.pool.Query(ctx, `select key from library_current where owner = $1 and key > $2 order by key limit $3`,
-		string(owner), string(after), ownedBatch)
-	if err != nil {
-		return nil, fmt.Errorf("items of a person: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[domain.MediaID])
-}

@@ -48,7 +48,9 @@ func TestWhatIsLeftOfAPersonIsWhatTheLogSays(t *testing.T) {
 		forget(t, pool)
 		w := newWorld(t)
 		var script []func()
-		add := func(stream eventstore.Stream, event domain.Event) { script = append(script, func() { w.append(t, stream, event) }) }
+		add := func(stream eventstore.Stream, event domain.Event) {
+			script = append(script, func() { w.append(t, stream, event) })
+		}
 		for i, owner := range []domain.UserID{"alice", "bob", "alice"} {
 			id := domain.MediaID(fmt.Sprintf("00000000-0000-7000-8000-00000000000%d", i))
 			for _, e := range drawItem(rt, id, owner) {

@@ -22,6 +22,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	casesLife(t, v)
 	findingsLife(t, v)
 	parkedLife(t, v)
+	erasureLife(t, v)
 	notificationsLife(t, v)
 	objects := v.objects()
 	signedUpload(t, v)

@@ -30,6 +30,7 @@ type Server struct {
 	Operations *commands.Operations
 	// Notifications is what people say about being told.
 	Notifications *commands.Notifications
+	People        *commands.People
 	// MaxFile bounds one file in bytes: the policy's.
 	MaxFile int64
 	// Refused is told of what the routes refuse; nil: nobody is told. RecordRefusals makes one.
@@ -85,6 +86,8 @@ func (s *Server) Table() []web.Route {
 
 		{Method: post, Path: "/v1/parked/{id}/retry", Name: "retryParked", Roles: admins, Handler: s.retryParked},
 		{Method: del, Path: "/v1/parked/{id}", Name: "dropParked", Roles: admins, Handler: s.dropParked},
+
+		{Method: post, Path: "/v1/people/{id}/erasure", Name: "requestErasure", Roles: admins, Handler: s.requestErasure},
 
 		{Method: post, Path: "/v1/findings/{id}/status", Name: "setFindingStatus", Roles: finders, Handler: s.setFindingStatus},
 

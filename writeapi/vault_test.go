@@ -82,7 +82,8 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec, err := eventstore.NewCodec(storetest.Keys(), catalog.Types())
+	keys := storetest.Keys()
+	codec, err := eventstore.NewCodec(keys, catalog.Types())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +109,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 		Media: commands.NewMedia(commanded, blobStore), Shares: commands.NewShares(commanded),
 		Moderation: commands.NewModeration(commanded), Findings: commands.NewFindings(commanded, nothingFound{}),
 		Operations: commands.NewOperations(commanded, v.tray), Notifications: commands.NewNotifications(commanded, inbox{v}),
+		People:  commands.NewPeople(commanded, nil, subjects{keys}, nil),
 		MaxFile: media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
 	}
 	if change != nil {

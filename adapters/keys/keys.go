@@ -28,6 +28,9 @@ type Ring struct {
 	loading chan struct{} // taken by who asks for the keys of many
 	cancel  context.CancelFunc
 	work    sync.WaitGroup // the listener
+
+	mu   sync.Mutex // guards told
+	told []func()   // when subjects were forgotten
 }
 
 type options struct {
@@ -362,6 +365,7 @@ func (r *Ring) Destroy(ctx context.Context, subject domain.UserID) error {
 		return tx.SendBatch(ctx, b).Close()
 	})
 	r.cache.forget(subject) // whether or not the answer came: the next use asks
+	r.tell()
 	if err != nil {
 		return fmt.Errorf("destroy a subject's keys: %w", err)
 	}
@@ -373,6 +377,7 @@ func (r *Ring) listener(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := r.hear(ctx)
 		r.cache.drop() // what was said in between was not heard
+		r.tell()
 		if err != nil {
 			select {
 			case <-ctx.Done():
@@ -406,5 +411,6 @@ func (r *Ring) hear(ctx context.Context) error {
 			return errors.Join(err, ctx.Err())
 		}
 		r.cache.forget(domain.UserID(n.Payload))
+		r.tell()
 	}
 }

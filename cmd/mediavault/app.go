@@ -198,6 +198,7 @@ func (a *app) build(ctx context.Context) error {
 	a.vault.Cases = projections.NewCaseIndex(a.models.review, a.models.shares)
 	a.vault.FourEyes, a.vault.Lease = cfg.FourEyesRemove, cfg.ReviewLease
 	a.media = commands.NewMedia(a.vault, a.blobs)
+	a.keys.OnForgotten(a.vault.ForgetStates)
 	a.access = commands.NewAccess(a.vault)
 	a.findings = commands.NewFindings(a.vault, a.models.findings)
 	patterns, err := pii.Load(cfg.PIIPatterns)

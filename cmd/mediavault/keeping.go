@@ -17,6 +17,7 @@ func (a *app) keeping() ([]reactors.Reactor, error) {
 	all := []reactors.Reactor{
 		reactors.NewSharing(a.pool, commands.NewShares(a.vault), 0),
 		reactors.NewSweeping(a.pool, a.media, a.blobs, a.log),
+		reactors.NewErasure(a.pool, a.forgetting(), time.Now),
 		reactors.Notifying{Notifications: told, Now: time.Now},
 		reactors.NewWebhooks(a.pool, a.store, told, notify.NewWebhooks(0, a.cfg.WebhooksAny), time.Now),
 	}
@@ -88,6 +89,13 @@ func (n *addresses) learn(person domain.UserID, address string) {
 		n.known[person] = address
 	default:
 	}
+}
+
+// clear forgets everybody: somebody was forgotten.
+func (n *addresses) clear() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.known)
 }
 
 func (n *addresses) forget(person domain.UserID) {

@@ -127,6 +127,7 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 			Media: a.media, Shares: commands.NewShares(a.vault), Moderation: commands.NewModeration(a.vault), Findings: a.findings,
 			Notifications: commands.NewNotifications(a.vault, a.models.told),
 			Operations:    commands.NewOperations(a.vault, desk{a.reactors, a.models.engine}),
+			People:        a.forgetting(),
 			MaxFile:       cfg.MaxUpload, Refused: record,
 		}).Routes(router)
 	}
@@ -198,6 +199,7 @@ func (a *app) serve(ctx context.Context, p parts, listener net.Listener, more fu
 	}
 	server := web.NewServer(handler, a.log)
 	a.people = newAddresses(commands.NewNotifications(a.vault, nil))
+	a.keys.OnForgotten(a.people.clear)
 	// The parts behind the requests outlive the requests: they end when the drain is over.
 	behind, endBehind := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBehind()

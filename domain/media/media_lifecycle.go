@@ -2,7 +2,7 @@ package media
 
 import "github.com/mediavault-io/mediavault/domain"
 
-// Delete is the owner's soft deletion.
+// Delete is the owner's soft deletion, and the vault's own where the owner is forgotten.
 type Delete struct {
 	By    domain.Actor
 	Right Right
@@ -11,7 +11,7 @@ type Delete struct {
 // Decide deletes a live item. What moderators hold may be deleted, too: its bytes stay until it is purged, and evidence
 // cannot be purged.
 func (c Delete) Decide(m State) ([]Event, error) {
-	if err := m.owned(c.By, c.Right); err != nil {
+	if err := m.owned(c.By, c.Right); err != nil && !c.By.Is(domain.RoleSystem) {
 		return nil, err
 	}
 	switch m.Phase {
