@@ -61,6 +61,7 @@ type FileVersion struct {
 	Seen        *Seen              `json:"seen,omitempty"`
 	Derivatives []media.Derivative `json:"derivatives,omitempty"`
 	Blurhash    string             `json:"blurhash,omitempty"`
+	NoPicture   string             `json:"no_picture,omitempty"` // why it has no small picture
 }
 
 // FileVersions are all versions of an item, in their order.
@@ -109,6 +110,9 @@ func (vs FileVersions) appendJSON(buf []byte) ([]byte, error) {
 		}
 		if v.Blurhash != "" {
 			buf = appendQuoted(append(buf, `,"blurhash":`...), v.Blurhash)
+		}
+		if v.NoPicture != "" {
+			buf = appendQuoted(append(buf, `,"no_picture":`...), v.NoPicture)
 		}
 		buf = append(buf, '}')
 	}
@@ -225,6 +229,9 @@ func (libraryModel) Evolve(_ string, m Media, rec eventstore.Recorded) (Media, b
 			v.Derivatives = media.Replace(v.Derivatives, e.Derivatives)
 			if e.Blurhash != "" {
 				v.Blurhash = e.Blurhash
+			}
+			if v.NoPicture = e.NoPicture; len(v.Thumbnails()) > 0 {
+				v.NoPicture = ""
 			}
 		}
 	case media.MetadataChosen:

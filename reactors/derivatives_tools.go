@@ -61,7 +61,7 @@ func (d Derivatives) React(ctx context.Context, rec eventstore.Recorded) error {
 	if errors.Is(err, blobs.ErrNotFound) {
 		return nil // destroyed meanwhile
 	}
-	if err != nil || len(derived.Derivatives) == 0 {
+	if err != nil || len(derived.Derivatives) == 0 && derived.NoPicture == "" {
 		return err
 	}
 	_, err = d.Media.RecordDerived(ctx, because(d, rec), item.ID, derived)
@@ -88,6 +88,9 @@ func (d Derivatives) make(ctx context.Context, subject *Subject, v media.Version
 	}
 	if err != nil && !errors.Is(err, analyzers.ErrCannot) {
 		return derived, err
+	}
+	if len(derived.Derivatives) == 0 {
+		derived.NoPicture = media.NoPictureUndecodable
 	}
 	if v.Inspected.Video == "" || v.File.Size > mostPlayable {
 		return derived, nil

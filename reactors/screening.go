@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,11 +24,13 @@ type Screening struct {
 	Media *commands.Media
 	// Examiner decodes the bytes, somewhere where it does no harm when they turn out to be hostile.
 	Examiner Examiner
-	// Stages look at what was examined, in this order; every one of them, whatever those before it said.
+	// Stages look in this order, and the first that blocks ends it: bytes that are refused cost no more. Those before the first
+	// Examined look at what the child has not decoded yet, and does not when one of them blocks.
 	Stages     []Stage
 	Thresholds analyzers.Thresholds
-	Tools      analyzers.Tools // for video and sound; the zero Tools has none
+	Tools      analyzers.Tools // for formats that the child does not know; the zero Tools has none
 	MinScore   int             // a version with a lower security score is looked at by a person; 0: no score is too low
+	Spent      *Spent          // what stages cost; nil: nobody wants to know
 }
 
 // Examiner has untrusted bytes looked at. It reads all of them, also those that it does not need. An error is that of the
@@ -75,6 +78,8 @@ type Subject struct {
 
 	media  *commands.Media
 	stream analyzers.Stream // of a video or sound, where there is a tool that reads it
+
+	noPicture string // why no tool drew a small picture
 }
 
 // Open opens the stored bytes once more, from their beginning. They are untrusted: decode them in a child only. The caller closes
@@ -124,15 +129,41 @@ func (s Screening) React(ctx context.Context, rec eventstore.Recorded) error {
 }
 
 func (s Screening) screen(ctx context.Context, rec eventstore.Recorded, subject *Subject) error {
-	if err := s.examine(ctx, subject); err != nil {
-		return err
+	first := slices.IndexFunc(s.Stages, func(stage Stage) bool { _, ok := stage.(Examined); return ok })
+	if first < 0 {
+		first = len(s.Stages)
 	}
 	result := commands.Screening{Version: subject.Version, MinScore: s.MinScore}
-	for _, stage := range s.Stages {
+	err := s.examine(ctx, subject, func() (bool, error) {
+		result.Stages = nil // asked again when the bytes are read again
+		return s.look(ctx, s.Stages[:first], subject, &result)
+	})
+	if err != nil {
+		return err
+	}
+	if !blocks(result.Stages) {
+		if _, err := s.look(ctx, s.Stages[first:], subject, &result); err != nil {
+			return err
+		}
+	}
+	result.Verdict, result.Score = media.Verdicts(result.Stages, s.MinScore), media.Score(result.Stages)
+	if err := s.describe(ctx, subject, &result); err != nil {
+		return err
+	}
+	_, err = s.Media.RecordScreening(ctx, because(s, rec), subject.Media, result)
+	if errors.Is(err, media.ErrPurged) {
+		return s.Media.DestroyDerived(ctx, subject.Owner, subject.Media)
+	}
+	return err
+}
+
+// look has stages look, until one of them blocks, and answers whether none did.
+func (s Screening) look(ctx context.Context, stages []Stage, subject *Subject, result *commands.Screening) (bool, error) {
+	for _, stage := range stages {
 		began := time.Now()
-		found, err := stage.Look(ctx, subject)
+		found, err := s.Spent.look(ctx, stage, subject)
 		if err != nil {
-			return fmt.Errorf("stage %s: %w", stage.Name(), err)
+			return false, fmt.Errorf("stage %s: %w", stage.Name(), err)
 		}
 		if found.Verdict == "" {
 			found.Verdict = media.VerdictClean
@@ -141,16 +172,15 @@ func (s Screening) screen(ctx context.Context, rec eventstore.Recorded, subject 
 			Name: stage.Name(), Version: stage.Version(), Verdict: found.Verdict, Codes: found.Codes, Duration: took(stage, subject, began),
 			Measured: found.Measured, Model: found.Model,
 		})
+		if found.Verdict == media.VerdictBlocked {
+			return false, nil
+		}
 	}
-	result.Verdict, result.Score = media.Verdicts(result.Stages, s.MinScore), media.Score(result.Stages)
-	if err := s.describe(ctx, subject, &result); err != nil {
-		return err
-	}
-	_, err := s.Media.RecordScreening(ctx, because(s, rec), subject.Media, result)
-	if errors.Is(err, media.ErrPurged) {
-		return s.Media.DestroyDerived(ctx, subject.Owner, subject.Media)
-	}
-	return err
+	return true, nil
+}
+
+func blocks(stages []media.Stage) bool {
+	return slices.ContainsFunc(stages, func(s media.Stage) bool { return s.Verdict == media.VerdictBlocked })
 }
 
 // describe adds what the bytes say about themselves, and stores what was made of them. Of bytes that are blocked nothing is made.
@@ -166,7 +196,8 @@ func (s Screening) describe(ctx context.Context, subject *Subject, result *comma
 		}
 		return err
 	}
-	if len(derived.Derivatives) > 0 || derived.Blurhash != "" {
+	derived.NoPicture = s.whyNoPicture(subject)
+	if len(derived.Derivatives) > 0 || derived.Blurhash != "" || derived.NoPicture != "" {
 		result.Derived = &derived
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,38 +21,52 @@ import (
 )
 
 // examine has the bytes looked at. A child that was killed, perhaps by chance, says nothing about them: they are given to another.
-func (s Screening) examine(ctx context.Context, subject *Subject) error {
-	if err := s.lookAt(ctx, subject); err != nil || !subject.Examined.Failure.ByChance() {
+func (s Screening) examine(ctx context.Context, subject *Subject, early func() (bool, error)) error {
+	if err := s.lookAt(ctx, subject, early); err != nil || !subject.Examined.Failure.ByChance() {
 		return err
 	}
-	return s.lookAt(ctx, subject)
+	return s.lookAt(ctx, subject, early)
 }
 
-// lookAt reads the stored bytes once: it hashes them, looks for the test file of virus scanners, and has them examined.
-func (s Screening) lookAt(ctx context.Context, subject *Subject) error {
+// lookAt reads the stored bytes once: it hashes them, looks for the test file of virus scanners, and has them examined. Before the
+// last of them are handed on, early says whether what is known by then is well: otherwise nothing is decoded.
+func (s Screening) lookAt(ctx context.Context, subject *Subject, early func() (bool, error)) error {
 	blob, err := subject.Open(ctx)
 	if errors.Is(err, blobs.ErrNotFound) {
-		subject.Missing = true
-		return nil
+		return s.missing(subject, early)
 	}
 	if err != nil {
 		return err
 	}
 	defer blob.Close()
-	pass := &pass{in: blob, digest: sha256.New()}
+	pass := &pass{in: blob, digest: sha256.New(), total: blob.Info.Size}
+	pass.goOn = func() (bool, error) {
+		subject.Size, subject.SHA256 = pass.size, domain.Digest(hex.EncodeToString(pass.digest.Sum(nil)))
+		subject.EICAR, subject.Sniffed, subject.Located = pass.eicar, s.Media.Sniff(pass.head), pass.located
+		return early()
+	}
 	subject.Examined, err = s.Examiner.Examine(ctx, analyzers.Request{
 		Type: subject.File.Type, Size: blob.Info.Size, Thresholds: s.Thresholds,
 	}, pass)
 	if errors.Is(err, blobs.ErrNotFound) {
-		subject.Missing = true
-		return nil
+		return s.missing(subject, early)
 	}
-	if err != nil {
+	if err == nil && !pass.asked { // there are no bytes, or fewer than the storage says
+		pass.well, err = pass.goOn()
+	}
+	if err != nil || !pass.well {
 		return err
 	}
-	subject.Size, subject.SHA256 = pass.size, domain.Digest(hex.EncodeToString(pass.digest.Sum(nil)))
-	subject.EICAR, subject.Sniffed, subject.Located = pass.eicar, s.Media.Sniff(pass.head), pass.located
-	return s.probe(ctx, subject)
+	if err := s.probe(ctx, subject); err != nil {
+		return err
+	}
+	return s.draw(ctx, subject)
+}
+
+func (s Screening) missing(subject *Subject, early func() (bool, error)) error {
+	subject.Missing = true
+	_, err := early()
+	return err
 }
 
 // probe has a video or sound read by a tool, where there is one. Without it, a place that is marked in the usual way is seen all
@@ -83,6 +98,71 @@ func (s Screening) probe(ctx context.Context, subject *Subject) error {
 	return nil
 }
 
+// draw has a tool decode a picture in a format that the child does not know, and what it drew examined in its place: that, too, is
+// untrusted.
+func (s Screening) draw(ctx context.Context, subject *Subject) error {
+	r := &subject.Examined.Report
+	notDecoded := func(f analyzers.Finding) bool { return f.Code == analyzers.NotDecoded }
+	if !slices.ContainsFunc(r.Findings, notDecoded) || slices.ContainsFunc(r.Findings, func(f analyzers.Finding) bool { return f.Verdict == media.VerdictBlocked }) {
+		return nil
+	}
+	if !analyzers.Draws(subject.File.Type) {
+		subject.noPicture = media.NoPictureUnsupported
+		return nil
+	}
+	in, err := spool(ctx, subject)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	still, err := s.Tools.Still(ctx, in, subject.File.Type)
+	switch {
+	case errors.Is(err, analyzers.ErrNoTool):
+		subject.noPicture = media.NoPictureToolMissing
+		return nil
+	case errors.Is(err, analyzers.ErrCannot):
+		subject.noPicture = media.NoPictureUndecodable
+		return nil
+	case err != nil:
+		return err
+	}
+	drawn, err := s.Examiner.Examine(ctx, analyzers.Request{Type: "image/png", Size: int64(len(still)), Thresholds: s.Thresholds}, bytes.NewReader(still))
+	if err != nil {
+		return err
+	}
+	if len(drawn.Report.Pictures) == 0 {
+		subject.noPicture = media.NoPictureUndecodable
+		return nil
+	}
+	r.Findings = slices.DeleteFunc(r.Findings, notDecoded)
+	r.Decoded, r.Pictures, r.Blurhash = true, drawn.Report.Pictures, drawn.Report.Blurhash
+	return nil
+}
+
+// whyNoPicture is why there is no small picture of what was examined; "" when there is one, or one is made later.
+func (s Screening) whyNoPicture(subject *Subject) string {
+	kind, r := subject.File.Type, subject.Examined.Report
+	switch {
+	case len(r.Pictures) > 0:
+		return ""
+	case subject.noPicture != "":
+		return subject.noPicture
+	case strings.HasPrefix(kind, "video/"):
+		if s.Tools.FFmpeg == "" {
+			return media.NoPictureToolMissing
+		}
+		return ""
+	case kind == "application/pdf":
+		if s.Tools.PDFToPPM == "" {
+			return media.NoPictureToolMissing
+		}
+		return ""
+	case strings.HasPrefix(kind, "image/"):
+		return media.NoPictureUndecodable
+	}
+	return "" // of what is neither, that goes without saying
+}
+
 func streams(kind string) bool {
 	return strings.HasPrefix(kind, "video/") || strings.HasPrefix(kind, "audio/")
 }
@@ -104,6 +184,11 @@ type pass struct {
 	size   int64
 	head   []byte
 	last   []byte // the end of what was read before: what is looked for may lie across
+	total  int64  // how many there are, as the storage says
+
+	// goOn is asked once, when all bytes were seen and the last of them are not handed on yet.
+	goOn        func() (bool, error)
+	asked, well bool
 
 	eicar, located bool
 }
@@ -123,6 +208,16 @@ func (p *pass) Read(b []byte) (int, error) {
 		p.head = append(p.head, part[:min(n, wanted)]...)
 	}
 	p.search(part)
+	if n > 0 && p.size >= p.total && !p.asked {
+		var failed error
+		p.asked = true
+		if p.well, failed = p.goOn(); failed != nil {
+			return 0, failed
+		}
+		if !p.well {
+			return 0, io.EOF // without its end the child leaves it alone
+		}
+	}
 	return n, err
 }
 
@@ -145,13 +240,17 @@ func (p *pass) search(part []byte) {
 
 // took is how long a stage took. What the child looked at for it counts as its own.
 func took(stage Stage, s *Subject, began time.Time) time.Duration {
-	own := time.Since(began)
+	return time.Since(began) + childTime(stage, s)
+}
+
+// childTime is the CPU time that the child took for the stage.
+func childTime(stage Stage, s *Subject) (took time.Duration) {
 	if c, ok := stage.(interface{ steps() []string }); ok {
 		for _, step := range c.steps() {
-			own += time.Duration(s.Examined.Report.Took[step])
+			took += time.Duration(s.Examined.Report.Took[step])
 		}
 	}
-	return own
+	return took
 }
 
 // inspected is what the bytes say about themselves, and what of it is personal to the owner.

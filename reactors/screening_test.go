@@ -77,9 +77,9 @@ func newDarkroom(t *testing.T) *darkroom {
 	})
 	d := &darkroom{t: t, store: eventstore.New(memory.New(), codec), s3: client}
 	d.media = commands.NewMedia(commands.NewVault(d.store, media.DefaultPolicy()), store)
-	stages := append([]reactors.Stage{reactors.Integrity{}, reactors.TypeStage{Policy: media.DefaultPolicy()}, reactors.NameStage{Policy: media.DefaultPolicy()}}, reactors.ExaminedStages()...)
+	stages := append([]reactors.Stage{reactors.Integrity{}, reactors.TypeStage{Policy: media.DefaultPolicy()}, reactors.NameStage{Policy: media.DefaultPolicy()}, reactors.Malware{}}, reactors.ExaminedStages()...)
 	d.screening = reactors.Screening{
-		Media: d.media, Examiner: analyzers.Examiner{Pool: pool}, Stages: append(stages, reactors.Malware{}), MinScore: 50,
+		Media: d.media, Examiner: analyzers.Examiner{Pool: pool}, Stages: stages, MinScore: 50,
 	}
 	return d
 }
@@ -259,6 +259,7 @@ func TestWhatIsNotWellIsNotDelivered(t *testing.T) {
 	const eicar = `X5O!P%@AP[4\PZX54(P^)7CC)7}$` + `EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`
 	replace := func(content string) func(eventstore.Recorded) {
 		return func(rec eventstore.Recorded) {
+			t.Helper()
 			key := string(d.state(rec).Versions[0].File.Object)
 			if _, err := d.s3.PutObject(t.Context(), "vault", key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
 				t.Fatal(err)
@@ -275,9 +276,9 @@ func TestWhatIsNotWellIsNotDelivered(t *testing.T) {
 		"plain text is well":                  {"a.txt", text, nil, "clean no_scanner"},
 		"the scanners' test file":             {"a.txt", []byte(eicar), nil, "blocked eicar malware"},
 		"the scanners' test file far within":  {"b.txt", append(bytes.Repeat([]byte("text text "), 30_000), eicar...), nil, "blocked eicar malware"},
-		"bytes that changed":                  {"a.txt", text, replace("Some plain text\n"), "blocked no_scanner sha256_mismatch"},
-		"bytes that are fewer":                {"a.txt", text, replace("some plain"), "blocked no_scanner size_mismatch"},
-		"bytes that are another thing by now": {"a.txt", text, replace("%PDF-1.4 text..\n"), "blocked no_scanner sha256_mismatch type_not_accepted"},
+		"bytes that changed":                  {"a.txt", []byte("text that changes\n"), replace("TEXT that changes\n"), "blocked sha256_mismatch"},
+		"bytes that are fewer":                {"a.txt", []byte("text that shrinks\n"), replace("text that"), "blocked size_mismatch"},
+		"bytes that are another thing by now": {"a.txt", []byte("text for a while\n"), replace("%PDF-1.4 text...\n"), "blocked sha256_mismatch"},
 		"half a photo":                        {"a.jpg", photo(t)[:2000], nil, "review no_scanner undecodable"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -295,7 +296,7 @@ func TestWhatIsNotWellIsNotDelivered(t *testing.T) {
 		})
 	}
 	t.Run("bytes that are gone", func(t *testing.T) {
-		rec := d.upload("gone.txt", text)
+		rec := d.upload("gone.txt", []byte("gone soon"))
 		if err := d.s3.RemoveObject(t.Context(), "vault", string(d.state(rec).Versions[0].File.Object), minio.RemoveObjectOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,7 @@ type mediaItem struct {
 	Details       *mediaDetails  `json:"details,omitempty"`
 	Blurhash      string         `json:"blurhash,omitempty"`
 	Thumbnails    []thumbnail    `json:"thumbnails,omitempty"`
+	NoThumbnail   string         `json:"no_thumbnail,omitempty"` // why there is none
 	WebVariant    *webVariant    `json:"web_variant,omitempty"`
 	MetadataKept  bool           `json:"metadata_kept,omitempty"`
 	Versions      []mediaVersion `json:"versions,omitempty"`

@@ -2,6 +2,7 @@ package readapi
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -52,7 +53,7 @@ func webVariantOf(v projections.FileVersion) *webVariant {
 
 // show adds what is known of a version's bytes.
 func (m *mediaItem) show(v projections.FileVersion, own bool) {
-	m.Blurhash, m.WebVariant = v.Blurhash, webVariantOf(v)
+	m.Blurhash, m.WebVariant, m.NoThumbnail = v.Blurhash, webVariantOf(v), noThumbnail(v)
 	for _, d := range v.Thumbnails() {
 		m.Thumbnails = append(m.Thumbnails, thumbnail{Size: d.Name, Width: d.Width, Height: d.Height, ContentType: d.Type})
 	}
@@ -123,5 +124,32 @@ func (s *Server) deliverThumbnail(w http.ResponseWriter, r *http.Request, it pro
 	if err := s.recorder.Check(r.Context(), serving); err != nil {
 		return err
 	}
+	if it.Version >= 1 && it.Version <= len(it.Versions) {
+		if why, ok := whyNoThumbnail(noThumbnail(it.Versions[it.Version-1])); ok {
+			return errNoThumbnail.Because(why)
+		}
+	}
 	return errNoThumbnail
+}
+
+// noThumbnail is why a version has no thumbnail; "" when it has one, or none was made yet.
+func noThumbnail(v projections.FileVersion) string {
+	pictured := strings.HasPrefix(v.Type, "image/") || strings.HasPrefix(v.Type, "video/") || v.Type == "application/pdf"
+	if v.NoPicture == "" && v.Verdict != "" && !pictured {
+		return "not_supported"
+	}
+	return v.NoPicture
+}
+
+// whyNoThumbnail says in words why there is no thumbnail.
+func whyNoThumbnail(code string) (string, bool) {
+	switch code {
+	case "undecodable":
+		return "the file cannot be decoded", true
+	case "not_supported":
+		return "no thumbnails are made of this format", true
+	case "tool_missing":
+		return "a program that knows this format is not installed", true
+	}
+	return "", false
 }

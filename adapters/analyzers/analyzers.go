@@ -52,6 +52,9 @@ const (
 	Metadata  = "metadata"  // what they say about themselves
 )
 
+// NotDecoded is the code of a picture in a format that the child does not decode; a tool may know it.
+const NotDecoded = "not_decoded"
+
 // Finding is something that the child saw. An empty verdict is a note on bytes that pass.
 type Finding struct {
 	Stage   string        `json:"stage"`

@@ -63,9 +63,12 @@ func examine(w *sandbox.Work) error {
 	if err := l.read(w.Input); err != nil {
 		return err
 	}
-	if l.Size > int64(len(l.all)) && needed(l.Type) == MaxInput {
+	switch {
+	case int64(len(l.all)) < min(l.Size, needed(l.Type)):
+		// Shorter than was said: integrity says so, or the parent has seen enough.
+	case l.Size > int64(len(l.all)) && needed(l.Type) == MaxInput:
 		l.found(Expansion, "too_large_to_look", media.VerdictReview)
-	} else {
+	default:
 		l.dispatch()
 	}
 	l.step("")
@@ -90,7 +93,7 @@ func (l *look) read(in io.Reader) error {
 	l.all = make([]byte, most)
 	n, err := io.ReadFull(in, l.all)
 	if err == io.ErrUnexpectedEOF || err == io.EOF { //nolint:errorlint // io.ReadFull's contract
-		err = nil // shorter than was said: integrity says so
+		err = nil
 	}
 	l.all = l.all[:n]
 	return err

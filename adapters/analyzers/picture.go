@@ -50,7 +50,7 @@ func (l *look) picture() {
 	content, width, height := l.all, 0, 0
 	switch frames := l.frames(); {
 	case !known:
-		width, height = boxSize(l.all)
+		width, height = unknownSize(l.Type, l.all)
 	case frames.width > 0:
 		width, height = frames.width, frames.height
 		if frames.still != nil {
@@ -84,8 +84,11 @@ func (l *look) picture() {
 	switch {
 	case l.blocked():
 		return
+	case !known && raw(l.Type):
+		l.preview()
+		return
 	case !known:
-		l.found(Content, "not_decoded", "")
+		l.found(Content, NotDecoded, "")
 		return
 	}
 	l.step("decode")
@@ -103,6 +106,10 @@ func (l *look) decoded(d decoder, content []byte, size image.Point) (image.Image
 	if l.Type != "image/jpeg" {
 		return d.decode(bytes.NewReader(content))
 	}
+	return l.decodedJPEG(content, size)
+}
+
+func (l *look) decodedJPEG(content []byte, size image.Point) (image.Image, error) {
 	if end := jpegEnd(content); !bytes.HasSuffix(content[:end], []byte("\xff\xd9")) {
 		return nil, io.ErrUnexpectedEOF // the decoder would make up the rest
 	}
@@ -112,7 +119,7 @@ func (l *look) decoded(d decoder, content []byte, size image.Point) (image.Image
 	}
 	img, err := jpegn.Decode(bytes.NewReader(content), &jpegn.Options{ScaleDenom: by})
 	if err != nil {
-		return d.decode(bytes.NewReader(content)) // the standard library knows some that the other does not
+		return jpeg.Decode(bytes.NewReader(content)) // the standard library knows some that the other does not
 	}
 	return img, nil
 }

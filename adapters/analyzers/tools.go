@@ -19,19 +19,22 @@ import (
 // Tools are programs of others that know formats which nothing here knows; each is optional. They run under the limits of
 // internal/sandbox. The zero Tools has none.
 type Tools struct {
-	FFmpeg, FFprobe, PDFToPPM string // paths; "" where it is not installed
+	FFmpeg, FFprobe, PDFToPPM, HEIFThumbnailer string // paths; "" where it is not installed
 }
 
 // FindTools looks for the tools on PATH.
-func FindTools() Tools {
+func FindTools() Tools { return ToolsBy(exec.LookPath) }
+
+// ToolsBy are the tools that the lookup finds by their names.
+func ToolsBy(look func(name string) (path string, err error)) Tools {
 	find := func(name string) string {
-		path, err := exec.LookPath(name)
+		path, err := look(name)
 		if err != nil {
 			return ""
 		}
 		return path
 	}
-	return Tools{FFmpeg: find("ffmpeg"), FFprobe: find("ffprobe"), PDFToPPM: find("pdftoppm")}
+	return Tools{FFmpeg: find("ffmpeg"), FFprobe: find("ffprobe"), PDFToPPM: find("pdftoppm"), HEIFThumbnailer: find("heif-thumbnailer")}
 }
 
 // ErrCannot is content that a tool cannot read, or that makes it fail.
@@ -224,7 +227,7 @@ func (t Tools) WithoutMetadata(ctx context.Context, in *os.File, kind string, mo
 		return nil, ErrCannot
 	}
 	args := append(input(), "-map", "0:v?", "-map", "0:a?", "-dn", "-c", "copy")
-	return t.write(ctx, in, append(append(args, exact()...), "-f", format, "/dev/fd/4"), most, 5*time.Minute)
+	return t.writeBy(ctx, t.FFmpeg, in, append(append(args, exact()...), "-f", format, "/dev/fd/4"), most, 5*time.Minute)
 }
 
 // Playable makes a video that browsers play: H.264 and AAC in MP4, at most 1,280 pixels wide. ErrCannot. The caller closes the
@@ -232,16 +235,17 @@ func (t Tools) WithoutMetadata(ctx context.Context, in *os.File, kind string, mo
 func (t Tools) Playable(ctx context.Context, in *os.File, most int64) (*os.File, error) {
 	args := append(input(), "-map", "0:v:0", "-map", "0:a:0?", "-dn", "-sn", "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p",
 		"-vf", "scale='min(1280,iw)':-2", "-c:a", "aac", "-b:a", "128k", "-threads", "2")
-	return t.write(ctx, in, append(append(args, exact()...), "-movflags", "+faststart", "-f", "mp4", "/dev/fd/4"), most, 12*time.Minute)
+	return t.writeBy(ctx, t.FFmpeg, in, append(append(args, exact()...), "-movflags", "+faststart", "-f", "mp4", "/dev/fd/4"), most, 12*time.Minute)
 }
 
-func (t Tools) write(ctx context.Context, in *os.File, args []string, most int64, wall time.Duration) (*os.File, error) {
+// writeBy has a program write a file, which it has as /dev/fd/4. The caller closes it.
+func (Tools) writeBy(ctx context.Context, path string, in *os.File, args []string, most int64, wall time.Duration) (*os.File, error) {
 	out, err := Spool(nil)
 	if err != nil {
 		return nil, err
 	}
 	limits := toolLimits(most, wall)
-	if _, err := run(ctx, sandbox.Tool{Path: t.FFmpeg, Args: args, Files: []*os.File{in, out}, Limits: limits}); err != nil {
+	if _, err := run(ctx, sandbox.Tool{Path: path, Args: args, Files: []*os.File{in, out}, Limits: limits}); err != nil {
 		_ = out.Close()
 		return nil, err
 	}

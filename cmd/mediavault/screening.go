@@ -17,8 +17,8 @@ func (a *app) screening(policy media.Policy) reactors.Screening {
 		malware.Scanner = clamd.New(c.Clamd)
 	}
 	stages := []reactors.Stage{reactors.Integrity{}, reactors.TypeStage{Policy: policy}, reactors.NameStage{Policy: policy}}
+	stages = append(stages, malware) // before anything is decoded
 	stages = append(stages, reactors.ExaminedStages()...)
-	stages = append(stages, malware)
 	return reactors.Screening{
 		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore, Tools: analyzers.FindTools(),
 		Thresholds: analyzers.Thresholds{Pixels: c.MaxPixels, Pages: c.MaxPages, Expanded: c.MaxExpanded, Ratio: c.MaxRatio},

@@ -63,7 +63,16 @@ type Derived struct {
 	Version     int          `json:"version"`
 	Derivatives []Derivative `json:"derivatives,omitempty"`
 	Blurhash    string       `json:"blurhash,omitempty"` // https://blurha.sh: what to show while a thumbnail loads
+	// NoPicture is why there is no small picture: undecodable, not_supported, or tool_missing.
+	NoPicture string `json:"no_picture,omitempty"`
 }
+
+// Why there is no small picture of a version.
+const (
+	NoPictureUndecodable = "undecodable"   // its bytes cannot be decoded
+	NoPictureUnsupported = "not_supported" // of this format none is made
+	NoPictureToolMissing = "tool_missing"  // a program that knows the format is not installed
+)
 
 // MetadataChosen is what the owner wants to become of the place and names that bytes carry: others get them, or do not.
 type MetadataChosen struct {
@@ -97,6 +106,9 @@ func (e Derived) evolve(m State) State {
 	v.Derivatives = Replace(v.Derivatives, e.Derivatives)
 	if e.Blurhash != "" {
 		v.Blurhash = e.Blurhash
+	}
+	if v.NoPicture = e.NoPicture; slices.ContainsFunc(v.Derivatives, func(d Derivative) bool { return d.Kind == KindThumbnail }) {
+		v.NoPicture = ""
 	}
 	return m
 }

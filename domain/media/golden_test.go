@@ -48,6 +48,7 @@ func TestStoredShapesNeverChange(t *testing.T) {
 		media.Derived{Version: 2, Blurhash: "LEHV6nWB2yk8pyo0adR*.7kCMdnj", Derivatives: []media.Derivative{{
 			Kind: media.KindThumbnail, Name: "200", Type: "image/jpeg", Width: 200, Height: 200, Size: 8123, SHA256: file.SHA256, Object: "0f/9a",
 		}}},
+		media.Derived{Version: 3, NoPicture: media.NoPictureToolMissing},
 		media.MetadataChosen{Keep: true},
 		media.DescriptionRequested{Number: 2, Version: 3, By: "alice"},
 		media.DescriptionSuggested{Number: 2, Version: 3, Text: p("A harbour"), Provider: "vision.example", Model: "eye-1", Failed: []string{"first: timeout"}},

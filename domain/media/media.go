@@ -122,6 +122,7 @@ type Version struct {
 	Inspected   Inspected // its zero Version: not inspected
 	Derivatives []Derivative
 	Blurhash    string
+	NoPicture   string // why there is no small picture; "": there is one, or none was made yet
 }
 
 // enforced is up to which decision of a case the item follows.

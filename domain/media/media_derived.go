@@ -43,7 +43,7 @@ func (c Derive) Decide(m State) ([]Event, error) {
 // derives reports whether the event says something new.
 func (s State) derives(e Derived) bool {
 	v := s.Versions[e.Version-1]
-	return e.Blurhash != "" && e.Blurhash != v.Blurhash ||
+	return e.Blurhash != "" && e.Blurhash != v.Blurhash || e.NoPicture != "" && e.NoPicture != v.NoPicture ||
 		slices.ContainsFunc(e.Derivatives, func(d Derivative) bool { return !slices.Contains(v.Derivatives, d) })
 }
 
