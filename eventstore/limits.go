@@ -13,14 +13,18 @@ const (
 	MaxEntries   = 10_000
 	MaxEntrySize = 8 << 20  // bytes of data and metadata of one entry
 	MaxAppend    = 64 << 20 // bytes of all entries together
-	MaxStream    = 255      // bytes of a stream's name
+	MaxStream    = 255      // bytes of a stream's name; the stream that tells about it, $$ and its name, has as many more
 	MaxType      = 255      // bytes of a type's name
 )
 
 // CheckAppend is what every log asks of an append before anything else, so that all refuse the same: ErrInvalid,
 // ErrTooLarge, or ErrIDReused for an id that comes twice.
 func CheckAppend(stream Stream, expected Expected, entries []Entry) error {
-	if err := checkName("stream", string(stream), MaxStream); err != nil {
+	name := string(stream)
+	if about, ok := strings.CutPrefix(name, "$$"); ok && about != "" {
+		name = about
+	}
+	if err := checkName("stream", name, MaxStream); err != nil {
 		return err
 	}
 	if expected < Any {

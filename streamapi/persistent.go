@@ -50,6 +50,18 @@ type persistents struct {
 	lead   lead
 	groups map[groupKey]*group // while this server leads
 	seen   string              // the name under which clients reach this server
+	door   string              // where it listens, for as long as none did
+}
+
+// ListensAt says where the server listens, host:port. There clients are sent when no endpoint is configured and none came yet, from
+// whose call the name would be known under which they reach it.
+func (s *Server) ListensAt(address string) {
+	if s.persistents == nil {
+		return
+	}
+	s.persistents.mu.Lock()
+	defer s.persistents.mu.Unlock()
+	s.persistents.door = address
 }
 
 type groupKey struct{ source, name string }

@@ -1,6 +1,7 @@
 package streamapi
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -204,7 +205,7 @@ func (p *persistents) endpoint() string {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.seen
+	return cmp.Or(p.seen, p.door)
 }
 
 func notReady() error { return raise(codes.Unavailable, "Server Is Not Ready", "server-not-ready") }

@@ -226,3 +226,16 @@ func TestAConsumerWhoDoesNotReadHoldsNobodyUpAndGrowsNothing(t *testing.T) {
 		acked(t, sub, e...)
 	}
 }
+
+func TestConsumersAreSentToALeaderThatNobodyCalledYet(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	leader := v.serve(t, "")
+	leader.server.ListensAt(leader.addr)
+	other := v.serve(t, "")
+	eventually(t, "one of them knows that the other leads", func() bool {
+		code, facts := refused(t, other, "app-1", "g")
+		return code == codes.NotFound && (facts["exception"] == "persistent-subscription-does-not-exist" || // it leads itself
+			facts["leader-endpoint-host"]+":"+facts["leader-endpoint-port"] == leader.addr)
+	})
+}

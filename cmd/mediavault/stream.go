@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,10 +84,26 @@ func openStream(ctx context.Context, a *app) (_ *streamPart, err error) {
 				Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
 			})))
 		}
+		if len(part.doors) == 0 {
+			part.api.ListensAt(reachable(listener.Addr()))
+		}
 		doorman := &streamDoorman{keys: keys, verifier: a.verifier, insecure: cfg.Insecure, secure: secure}
 		part.doors = append(part.doors, streamDoor{grpc: part.api.GRPCFor(doorman, options...), listener: listener})
 	}
 	return part, nil
+}
+
+// reachable is where others find a listener, as far as this process can know: one on all addresses is where the machine's name leads.
+func reachable(at net.Addr) string {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return at.String()
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return at.String()
+	}
+	return net.JoinHostPort(name, strconv.Itoa(tcp.Port))
 }
 
 func streamCertificate(cfg config.Stream) (*tls.Certificate, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -24,7 +26,8 @@ import (
 
 // The server is the vault's own, over a database of the test's, unless MEDIAVAULT_TEST_ESDB names one to use instead, as a
 // connection string such as esdb://admin:changeit@host:2113?tlsVerifyCert=false. Nothing is taken for granted about what such
-// a server holds, and the streams that were written to are deleted in the end.
+// a server holds, and the streams that were written to are deleted in the end: that none of the test's streams can be read any more is
+// looked for in all that was written since the test began.
 
 func TestESDB(t *testing.T) {
 	t.Parallel()
@@ -42,6 +45,7 @@ func TestTwoProcesses(t *testing.T) {
 // server is an EventStoreDB, or what speaks like one.
 type server struct {
 	connection string
+	began      official.AllPosition // where $all ended before the test
 	mu         sync.Mutex
 	written    map[eventstore.Stream]bool // guarded by mu
 }
@@ -53,8 +57,50 @@ func serverFor(t *testing.T) *server {
 	if s.connection == "" {
 		s.connection = "esdb://" + serveVault(t) + "?tls=false"
 	}
-	t.Cleanup(func() { s.clean(t) })
+	client := s.client(t)
+	s.began = official.Start{}
+	if last, err := read(t.Context(), client, official.ReadAllOptions{From: official.End{}, Direction: official.Backwards}, 1); err != nil {
+		t.Fatal(err)
+	} else if len(last) > 0 {
+		s.began = last[0].OriginalEvent().Position
+	}
+	t.Cleanup(func() { s.clean(t, client) })
 	return s
+}
+
+// client is the official one, for what the log does not do.
+func (s *server) client(t *testing.T) *official.Client {
+	t.Helper()
+	config, err := official.ParseConnectionString(s.connection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Logger = official.NoopLogging()
+	client, err := official.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func read(ctx context.Context, c *official.Client, o official.ReadAllOptions, count uint64) ([]*official.ResolvedEvent, error) {
+	r, err := c.ReadAll(ctx, o, count)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var list []*official.ResolvedEvent
+	for {
+		e, err := r.Recv()
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		}
+		if err != nil {
+			return list, err
+		}
+		list = append(list, e)
+	}
 }
 
 // open makes a log as a process of its own would have it.
@@ -88,21 +134,10 @@ func (n *noting) Append(ctx context.Context, stream eventstore.Stream, expected 
 	return r, err
 }
 
-// clean deletes the streams that were written to, through the official client.
-func (s *server) clean(t *testing.T) {
-	config, err := official.ParseConnectionString(s.connection)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	config.Logger = official.NoopLogging()
-	client, err := official.NewClient(config)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// clean deletes the streams that were written to, and holds the server to it that none of the test's can be read any more, whether it is
+// known to have been written or not.
+func (s *server) clean(t *testing.T, client *official.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	todo := make(chan eventstore.Stream)
 	var group sync.WaitGroup
@@ -118,11 +153,38 @@ func (s *server) clean(t *testing.T) {
 			}
 		})
 	}
+	categories := map[string]bool{}
 	for stream := range s.written {
+		categories[stream.Category()] = true
 		todo <- stream
 	}
 	close(todo)
 	group.Wait()
+
+	since, err := read(ctx, client, official.ReadAllOptions{From: s.began}, math.MaxUint64)
+	if err != nil {
+		t.Errorf("what was written since the test began: %v", err)
+	}
+	ours := map[string]bool{}
+	for _, e := range since {
+		if stream := e.OriginalEvent().StreamID; categories[eventstore.Stream(stream).Category()] {
+			ours[stream] = true
+		}
+	}
+	for stream := range ours {
+		r, err := client.ReadStream(ctx, stream, official.ReadStreamOptions{}, 1)
+		if err == nil {
+			_, err = r.Recv()
+			r.Close()
+		}
+		var e *official.Error
+		if !errors.As(err, &e) || e.Code() != official.ErrorCodeResourceNotFound {
+			t.Errorf("left behind: %s, %v", stream, err)
+		}
+	}
+	if len(ours) < len(categories) {
+		t.Errorf("of %d categories %d streams are found", len(categories), len(ours))
+	}
 }
 
 // anybody may do everything.
