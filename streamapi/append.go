@@ -7,40 +7,41 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc"
 
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// Append implements streams.StreamsServer: one append, told in several messages.
-func (s *Server) Append(call streams.Streams_AppendServer) error {
+// serveAppend answers streams.Streams/Append: one append, told in several messages.
+func (s *Server) serveAppend(call grpc.ServerStream) error {
 	ctx := call.Context()
-	first, err := call.Recv()
-	if err != nil {
+	var m appendReq
+	if err := call.RecvMsg(&m); err != nil {
 		return err
 	}
-	options := first.GetOptions()
-	if options == nil {
+	if m.has != hasOptions {
 		return invalidArgument("'options' has to come first")
 	}
 	a := appending{principal: principalOf(ctx), most: s.MaxAppend}
-	if a.stream, err = streamOf(options.GetStreamIdentifier()); err != nil {
+	var err error
+	if a.stream, err = streamNamed(m.options.stream); err != nil {
 		return err
 	}
-	if a.expected, err = expectationOf(options); err != nil {
+	if a.expected, err = m.options.expectation(); err != nil {
 		return err
 	}
 	for {
-		m, err := call.Recv()
+		err := call.RecvMsg(&m)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		if m.GetProposedMessage() == nil {
+		if m.has != hasProposed {
 			return invalidArgument("'options' came twice")
 		}
-		if err := a.add(m.GetProposedMessage()); err != nil {
+		if err := a.add(&m.proposed); err != nil {
 			return err
 		}
 	}
@@ -49,22 +50,9 @@ func (s *Server) Append(call streams.Streams_AppendServer) error {
 		return err
 	}
 	if wrong != nil {
-		return call.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_WrongExpectedVersion_{WrongExpectedVersion: wrongOf(*wrong)}})
+		return call.SendMsg(&streams.AppendResp{Result: &streams.AppendResp_WrongExpectedVersion_{WrongExpectedVersion: wrongOf(*wrong)}})
 	}
-	return call.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_Success_{Success: successOf(done)}})
-}
-
-func successOf(d appended) *streams.AppendResp_Success {
-	success := &streams.AppendResp_Success{CurrentRevisionOption: &streams.AppendResp_Success_NoStream{NoStream: &shared.Empty{}}}
-	if d.revision >= 0 {
-		success.CurrentRevisionOption = &streams.AppendResp_Success_CurrentRevision{CurrentRevision: uint64(d.revision)}
-	}
-	success.PositionOption = &streams.AppendResp_Success_NoPosition{NoPosition: &shared.Empty{}}
-	if d.position > 0 {
-		at := uint64(d.position)
-		success.PositionOption = &streams.AppendResp_Success_Position{Position: &streams.AppendResp_Position{CommitPosition: at, PreparePosition: at}}
-	}
-	return success
+	return call.SendMsg(encodedAppended(done))
 }
 
 // wrongOf says it twice, as EventStoreDB does: clients older than 20.6.1 look elsewhere.
@@ -107,12 +95,12 @@ type appending struct {
 }
 
 // add takes one more event. Errors: what is missing in it, or maximum-append-size-exceeded, as soon as it is.
-func (a *appending) add(m proposed) error {
-	a.size += len(m.GetData()) + len(m.GetCustomMetadata())
+func (a *appending) add(p *proposal) error {
+	a.size += len(p.data) + len(p.custom)
 	if a.size > a.most || len(a.entries) >= eventstore.MaxEntries {
 		return appendTooLarge(a.most)
 	}
-	e, err := entryOf(m)
+	e, err := p.entry()
 	if err != nil {
 		return err
 	}

@@ -86,8 +86,7 @@ func (d door) identified(ctx context.Context, method string) (context.Context, e
 }
 
 func (d door) identify(ctx context.Context) (Principal, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	shown := md.Get("authorization")
+	shown := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(shown) == 0 {
 		return d.who.Nobody(ctx)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -26,9 +27,9 @@ const (
 	batchesOpen     = 1024
 )
 
-// BatchAppend implements streams.StreamsServer: many appends over one call, each told in one or more parts and answered under
+// serveBatchAppend answers streams.Streams/BatchAppend: many appends over one call, each told in one or more parts and answered under
 // its correlation id as soon as it is done. Appends to the same stream are done in the order in which they were completed.
-func (s *Server) BatchAppend(call streams.Streams_BatchAppendServer) error {
+func (s *Server) serveBatchAppend(call grpc.ServerStream) error {
 	ctx, ended := s.whileAllowed(call.Context())
 	b := &batches{
 		server: s, call: call, ctx: ctx, principal: principalOf(ctx),
@@ -41,7 +42,7 @@ func (s *Server) BatchAppend(call streams.Streams_BatchAppendServer) error {
 
 type batches struct {
 	server    *Server
-	call      streams.Streams_BatchAppendServer
+	call      grpc.ServerStream
 	ctx       context.Context //nolint:containedctx // the call's, which ends early when the caller's key is revoked
 	principal Principal
 
@@ -49,7 +50,7 @@ type batches struct {
 	room chan struct{}        // one for each append under way
 	work sync.WaitGroup       // the appends under way
 
-	sending sync.Mutex // call.Send is not safe for concurrent use
+	sending sync.Mutex // call.SendMsg is not safe for concurrent use
 
 	mu   sync.Mutex                          // guards last
 	last map[eventstore.Stream]chan struct{} // closed when the append to the stream that was completed last is done
@@ -57,15 +58,16 @@ type batches struct {
 
 type batch struct {
 	appending
-	correlation *shared.UUID
-	options     *streams.BatchAppendReq_Options
+	correlation []byte
+	options     batchOptions
 	deadline    time.Time // the zero Time: none
 	err         error     // found while it was received
 }
 
 func (b *batches) receive() error {
 	for {
-		m, err := b.call.Recv()
+		var m batchReq
+		err := b.call.RecvMsg(&m)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -75,7 +77,11 @@ func (b *batches) receive() error {
 		if err := b.ctx.Err(); err != nil {
 			return err
 		}
-		id, err := uuidOf(m.GetCorrelationId())
+		var correlation identity
+		if err := correlation.decode(m.correlation); err != nil {
+			return status.Error(codes.Internal, err.Error())
+		}
+		id, err := correlation.uuid()
 		if err != nil {
 			return err
 		}
@@ -84,18 +90,20 @@ func (b *batches) receive() error {
 			if len(b.open) >= batchesOpen {
 				return status.Errorf(codes.ResourceExhausted, "more than %d appends have been begun and not completed", batchesOpen)
 			}
-			one = b.begin(m)
+			one = b.begin(&m)
 			b.open[id] = one
 		}
-		for _, p := range m.GetProposedMessages() {
+		if err := m.proposals(func(p *proposal) {
 			if one.err == nil {
 				one.err = one.add(p)
 			}
+		}); err != nil {
+			return status.Error(codes.Internal, err.Error())
 		}
 		if one.err != nil {
 			one.entries = nil // it will be refused: nothing needs to be kept
 		}
-		if m.GetIsFinal() {
+		if m.final {
 			delete(b.open, id)
 			select {
 			case b.room <- struct{}{}:
@@ -107,36 +115,21 @@ func (b *batches) receive() error {
 	}
 }
 
-func (b *batches) begin(m *streams.BatchAppendReq) *batch {
-	o := m.GetOptions()
-	one := &batch{correlation: m.GetCorrelationId(), options: o}
+func (b *batches) begin(m *batchReq) *batch {
+	one := &batch{correlation: m.correlation, options: m.options}
 	one.principal, one.most = b.principal, b.server.MaxAppend
-	if o == nil {
+	if !m.hasOptions {
 		one.err = invalidArgument("'options' is required with the first part of an append")
 		return one
 	}
-	if one.stream, one.err = streamOf(o.GetStreamIdentifier()); one.err != nil {
+	if one.stream, one.err = streamNamed(m.options.stream); one.err != nil {
 		return one
 	}
-	switch v := o.GetExpectedStreamPosition().(type) {
-	case *streams.BatchAppendReq_Options_StreamPosition:
-		one.expected, one.err = exactly(v.StreamPosition)
-	case *streams.BatchAppendReq_Options_NoStream:
-		one.expected = expectation(eventstore.NoStream)
-	case *streams.BatchAppendReq_Options_StreamExists:
-		one.expected = mustExist
-	default:
+	one.deadline = m.options.deadline(time.Now())
+	if m.options.wants == 0 {
 		one.expected = expectation(eventstore.Any)
-	}
-	switch d := o.GetDeadlineOption().(type) {
-	case *streams.BatchAppendReq_Options_Deadline:
-		if for_ := d.Deadline.AsDuration(); for_ > 0 && for_ < 365*24*time.Hour {
-			one.deadline = time.Now().Add(for_)
-		}
-	case *streams.BatchAppendReq_Options_Deadline_21_10_0:
-		if at := d.Deadline_21_10_0.AsTime(); at.Year() < 9000 { // DateTime.MaxValue is how clients say none
-			one.deadline = at
-		}
+	} else {
+		one.expected, one.err = m.options.expectation()
 	}
 	return one
 }
@@ -164,27 +157,17 @@ func (b *batches) start(one *batch) {
 		answer := b.do(one)
 		b.sending.Lock()
 		defer b.sending.Unlock()
-		_ = b.call.Send(answer) // whoever is gone cannot be answered; receive ends, too
+		_ = b.call.SendMsg(answer) // whoever is gone cannot be answered; receive ends, too
 	})
 }
 
-func (b *batches) do(one *batch) *streams.BatchAppendResp {
-	ctx := b.ctx
+// do does an append, and answers what is to be sent.
+func (b *batches) do(one *batch) any {
+	ctx := b.call.Context()
 	if !one.deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, one.deadline)
 		defer cancel()
-	}
-	answer := &streams.BatchAppendResp{CorrelationId: one.correlation, StreamIdentifier: one.options.GetStreamIdentifier()}
-	switch v := one.options.GetExpectedStreamPosition().(type) {
-	case *streams.BatchAppendReq_Options_StreamPosition:
-		answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamPosition{StreamPosition: v.StreamPosition}
-	case *streams.BatchAppendReq_Options_NoStream:
-		answer.ExpectedStreamPosition = &streams.BatchAppendResp_NoStream{NoStream: &emptypb.Empty{}}
-	case *streams.BatchAppendReq_Options_StreamExists:
-		answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamExists{StreamExists: &emptypb.Empty{}}
-	default:
-		answer.ExpectedStreamPosition = &streams.BatchAppendResp_Any{Any: &emptypb.Empty{}}
 	}
 	done, wrong, err := appended{}, (*wrongVersion)(nil), one.err
 	if err == nil {
@@ -192,24 +175,30 @@ func (b *batches) do(one *batch) *streams.BatchAppendResp {
 	}
 	switch {
 	case err != nil:
-		answer.Result = &streams.BatchAppendResp_Error{Error: batchError(one, b.server.fault(ctx, err), b.server.MaxAppend)}
+		return one.refused(batchError(one, b.server.fault(ctx, err), b.server.MaxAppend))
 	case wrong != nil:
-		answer.Result = &streams.BatchAppendResp_Error{Error: batchStatus(codes.AlreadyExists, "WrongExpectedVersion", wrongDetails(*wrong))}
+		return one.refused(batchStatus(codes.AlreadyExists, "WrongExpectedVersion", wrongDetails(*wrong)))
 	default:
-		success := &streams.BatchAppendResp_Success{
-			CurrentRevisionOption: &streams.BatchAppendResp_Success_NoStream{NoStream: &emptypb.Empty{}},
-			PositionOption:        &streams.BatchAppendResp_Success_NoPosition{NoPosition: &emptypb.Empty{}},
-		}
-		if done.revision >= 0 {
-			success.CurrentRevisionOption = &streams.BatchAppendResp_Success_CurrentRevision{CurrentRevision: uint64(done.revision)}
-		}
-		if done.position > 0 {
-			at := uint64(done.position)
-			success.PositionOption = &streams.BatchAppendResp_Success_Position{
-				Position: &shared.AllStreamPosition{CommitPosition: at, PreparePosition: at},
-			}
-		}
-		answer.Result = &streams.BatchAppendResp_Success_{Success: success}
+		return encodedBatched(one.correlation, &one.options, done)
+	}
+}
+
+// refused is the answer to an append that was not done.
+func (one *batch) refused(why *statuspb.Status) *streams.BatchAppendResp {
+	answer := &streams.BatchAppendResp{CorrelationId: &shared.UUID{}, Result: &streams.BatchAppendResp_Error{Error: why}}
+	_ = proto.Unmarshal(one.correlation, answer.GetCorrelationId()) // it was read before
+	if one.options.stream != nil {
+		answer.StreamIdentifier = &shared.StreamIdentifier{StreamName: one.options.stream}
+	}
+	switch one.options.wants {
+	case wantsRevision:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamPosition{StreamPosition: one.options.revision}
+	case wantsNoStream:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_NoStream{NoStream: &emptypb.Empty{}}
+	case wantsExisting:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamExists{StreamExists: &emptypb.Empty{}}
+	default:
+		answer.ExpectedStreamPosition = &streams.BatchAppendResp_Any{Any: &emptypb.Empty{}}
 	}
 	return answer
 }

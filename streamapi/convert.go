@@ -103,13 +103,17 @@ func exactly(revision uint64) (expectation, error) {
 
 // streamOf checks and answers a stream's name.
 func streamOf(id *shared.StreamIdentifier) (eventstore.Stream, error) {
-	if len(id.GetStreamName()) == 0 {
+	return streamNamed(id.GetStreamName())
+}
+
+func streamNamed(name []byte) (eventstore.Stream, error) {
+	if len(name) == 0 {
 		return "", invalidArgument("'streamIdentifier' is required")
 	}
-	if !utf8.Valid(id.GetStreamName()) || bytes.IndexByte(id.GetStreamName(), 0) >= 0 {
+	if !utf8.Valid(name) || bytes.IndexByte(name, 0) >= 0 {
 		return "", invalidArgument("a stream's name is text")
 	}
-	return eventstore.Stream(id.GetStreamName()), nil
+	return eventstore.Stream(name), nil
 }
 
 func identifierOf(stream eventstore.Stream) *shared.StreamIdentifier {
@@ -144,32 +148,6 @@ func uuidTo(u uuid.UUID, text bool) *shared.UUID {
 		MostSignificantBits:  int64(binary.BigEndian.Uint64(u[:8])), //nolint:gosec // the same bits
 		LeastSignificantBits: int64(binary.BigEndian.Uint64(u[8:])), //nolint:gosec // the same bits
 	}}}
-}
-
-// proposed is what all proposed messages have.
-type proposed interface {
-	GetId() *shared.UUID
-	GetMetadata() map[string]string
-	GetCustomMetadata() []byte
-	GetData() []byte
-}
-
-// entryOf makes an entry for the log of what a client proposes.
-func entryOf(m proposed) (eventstore.Entry, error) {
-	id, err := uuidOf(m.GetId())
-	if err != nil {
-		return eventstore.Entry{}, err
-	}
-	meta := m.GetMetadata()
-	name, ok := meta[keyType]
-	if !ok {
-		return eventstore.Entry{}, missingMetadata(keyType)
-	}
-	content, ok := meta[keyContentType]
-	if !ok {
-		return eventstore.Entry{}, missingMetadata(keyContentType)
-	}
-	return eventstore.Entry{ID: id, Type: name, Data: m.GetData(), Metadata: pack(m.GetCustomMetadata(), content == contentJSON)}, nil
 }
 
 // positionOf is a place in the log, of a place in $all as clients name it.

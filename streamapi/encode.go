@@ -34,8 +34,14 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	return encoding.GetCodecV2("proto").Marshal(v)
 }
 
+// decoder is a message that reads itself. It may keep the bytes.
+type decoder interface{ decode([]byte) error }
+
 // Unmarshal implements encoding.CodecV2.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if d, ok := v.(decoder); ok {
+		return d.decode(data.Materialize())
+	}
 	return encoding.GetCodecV2("proto").Unmarshal(data, v)
 }
 
@@ -211,4 +217,51 @@ func encodedState(s feedState, now time.Time, revision eventstore.Revision, posi
 		field = 9 // ReadResp.fell_behind
 	}
 	return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), m)
+}
+
+// encodedAppended is a streams.AppendResp of an append that was done.
+func encodedAppended(d appended) encoded {
+	success := appendWhere(make([]byte, 0, 64), d)
+	b := protowire.AppendTag(make([]byte, 0, 4+len(success)), 1, protowire.BytesType)
+	return protowire.AppendBytes(b, success)
+}
+
+// appendWhere writes a Success of a streams.AppendResp or a streams.BatchAppendResp, which have the same fields.
+func appendWhere(b []byte, d appended) []byte {
+	if d.revision >= 0 {
+		b = protowire.AppendTag(b, 1, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(d.revision))
+	} else {
+		b = append(protowire.AppendTag(b, 2, protowire.BytesType), 0)
+	}
+	if d.position <= 0 {
+		return append(protowire.AppendTag(b, 4, protowire.BytesType), 0)
+	}
+	at := uint64(d.position)
+	b = protowire.AppendTag(b, 3, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(2*(1+protowire.SizeVarint(at)))) //nolint:gosec // a length
+	b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), at)
+	return protowire.AppendVarint(protowire.AppendTag(b, 2, protowire.VarintType), at)
+}
+
+// encodedBatched is a streams.BatchAppendResp of an append that was done.
+func encodedBatched(correlation []byte, o *batchOptions, d appended) encoded {
+	b := make([]byte, 0, 128+len(correlation)+len(o.stream))
+	b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), correlation)
+	var success [64]byte
+	b = protowire.AppendBytes(protowire.AppendTag(b, 3, protowire.BytesType), appendWhere(success[:0], d))
+	b = protowire.AppendTag(b, 4, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(sizeString(len(o.stream)))) //nolint:gosec // a length
+	b = protowire.AppendBytes(protowire.AppendTag(b, 3, protowire.BytesType), o.stream)
+	switch o.wants {
+	case wantsRevision:
+		b = protowire.AppendVarint(protowire.AppendTag(b, 5, protowire.VarintType), o.revision)
+	case wantsNoStream:
+		b = append(protowire.AppendTag(b, 6, protowire.BytesType), 0)
+	case wantsExisting:
+		b = append(protowire.AppendTag(b, 8, protowire.BytesType), 0)
+	default:
+		b = append(protowire.AppendTag(b, 7, protowire.BytesType), 0)
+	}
+	return b
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,6 +89,10 @@ type Server struct {
 
 const gates = 256
 
+// streamWorkers are goroutines that take calls one after the other, so that the stack of each need not grow anew. Calls that find
+// none idle get one of their own.
+const streamWorkers = 64
+
 // New makes a server. Run must run for it to answer.
 func New(o Options) (*Server, error) {
 	if o.Log == nil || o.Authenticate == nil {
@@ -152,15 +157,31 @@ func (s *Server) GRPCFor(who Authenticator, more ...grpc.ServerOption) *grpc.Ser
 		grpc.MaxSendMsgSize(eventstore.MaxEntrySize + 1<<20),
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(4 << 20),
 		grpc.WriteBufferSize(256 << 10), grpc.ReadBufferSize(128 << 10),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 	}, more...)...)
-	streams.RegisterStreamsServer(g, s)
+	g.RegisterService(streamsService(), s)
 	persistent.RegisterPersistentSubscriptionsServer(g, s.persistentServer())
 	serverfeatures.RegisterServerFeaturesServer(g, features{methods: func() map[string]grpc.ServiceInfo { return g.GetServiceInfo() }})
 	gossip.RegisterGossipServer(g, gossiper{now: s.Now})
 	projections.RegisterProjectionsServer(g, projections.UnimplementedProjectionsServer{})
 	return g
+}
+
+// streamsService is the service with those of its calls served that read messages from the wire themselves.
+func streamsService() *grpc.ServiceDesc {
+	d := streams.Streams_ServiceDesc
+	d.Streams = slices.Clone(d.Streams)
+	for i := range d.Streams {
+		switch d.Streams[i].StreamName {
+		case "Append":
+			d.Streams[i].Handler = func(srv any, call grpc.ServerStream) error { return srv.(*Server).serveAppend(call) } //nolint:forcetypeassert // registered so
+		case "BatchAppend":
+			d.Streams[i].Handler = func(srv any, call grpc.ServerStream) error { return srv.(*Server).serveBatchAppend(call) } //nolint:forcetypeassert // registered so
+		}
+	}
+	return &d
 }
 
 // persistentServer is who answers for persistent subscriptions.
