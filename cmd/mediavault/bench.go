@@ -39,6 +39,12 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 			return bench.Load(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	})
+	c.AddCommand(&cobra.Command{
+		Use: "stream-load", Short: "Be the clients of the bench of the stream API", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.StreamLoad(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	})
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		if len(names) == 0 {
 			names = benchNames

@@ -1,22 +1,21 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
+	"os"
+	"os/exec"
 	"runtime"
-	"slices"
+	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mediavault-io/mediavault/adapters/keys"
@@ -31,10 +30,13 @@ import (
 type StreamOptions struct {
 	Options
 	Subscribers int // at once; 1,000
+
+	only func(*streamBench) error // nil: everything
 }
 
 // Stream measures the stream API through the official Go client, on the migrated database at url, beside the native store in
-// the same run, and prints what it found to w. Server, clients and Postgres share the machine.
+// the same run, and prints what it found to w. Server, clients and Postgres share the machine; the clients are a process of their
+// own: this binary has to answer to `bench stream-load` with StreamLoad.
 func Stream(ctx context.Context, url string, w io.Writer, o StreamOptions) (err error) {
 	o.Options = o.orDefault()
 	if o.Subscribers == 0 {
@@ -81,11 +83,19 @@ func Stream(ctx context.Context, url string, w io.Writer, o StreamOptions) (err 
 		stop()
 		work.Wait()
 	}()
+	load, err := startLoad(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, load.stop()) }()
 	b := streamBench{
 		storeBench: storeBench{
 			Options: o.Options, ctx: ctx, w: w, pool: pool, url: url, log: log, store: eventstore.New(log, codec), codec: codec, cpu: newCPUMeter(ctx, pool),
 		},
-		subscribers: o.Subscribers, addr: listener.Addr().String(),
+		subscribers: o.Subscribers, addr: listener.Addr().String(), load: load,
+	}
+	if o.only != nil {
+		return o.only(&b)
 	}
 	return b.run()
 }
@@ -110,15 +120,7 @@ type streamBench struct {
 	storeBench
 	subscribers int
 	addr        string
-}
-
-func (b *streamBench) client() (*esdb.Client, error) {
-	config, err := esdb.ParseConnectionString("esdb://" + b.addr + "?tls=false")
-	if err != nil {
-		return nil, err
-	}
-	config.Logger = esdb.NoopLogging()
-	return esdb.NewClient(config)
+	load        *loadProcess
 }
 
 func (b *streamBench) run() error {
@@ -126,14 +128,17 @@ func (b *streamBench) run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.w, "an event is %d bytes of data and %d of metadata; server, client and Postgres are on this machine\n\n", len(prepared[0].Data), len(prepared[0].Metadata))
+	fmt.Fprintf(b.w, "an event is %d bytes of data and %d of metadata; server, clients and Postgres are on this machine, each a process of its own\n\n",
+		len(prepared[0].Data), len(prepared[0].Metadata))
 	for _, each := range []int{1, 10} {
 		fmt.Fprint(b.w, "native      ")
 		if _, err := b.appends(prepared, each); err != nil {
 			return err
 		}
-		if err := b.streamAppends(prepared, each); err != nil {
-			return err
+		for _, how := range []string{"append", "batch"} {
+			if err := b.streamAppends(prepared, how, each); err != nil {
+				return err
+			}
 		}
 	}
 	if err := b.storeBench.reads(prepared); err != nil {
@@ -142,232 +147,163 @@ func (b *streamBench) run() error {
 	if err := b.streamReads(); err != nil {
 		return err
 	}
-	if err := b.delivery(prepared); err != nil {
-		return err
-	}
-	return b.many(prepared)
+	return b.subscriptions(prepared)
 }
 
 const connections = 4
 
-// streamAppends is what appends does, through the client.
-func (b *streamBench) streamAppends(prepared []eventstore.Entry, each int) error {
-	clients := make([]*esdb.Client, connections)
-	for i := range clients {
-		c, err := b.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		clients[i] = c
+// ask lets the load process do a task, and answers what it found and what each event cost in CPU time.
+func (b *streamBench) ask(t loadTask) (loadResult, string, error) {
+	b.cpu.start()
+	before, _ := processOf(b.load.pid())
+	r, err := b.load.ask(t)
+	own, pg := b.cpu.read()
+	after, ok := processOf(b.load.pid())
+	if err != nil || !ok {
+		return r, "CPU not known", err
 	}
-	f, err := b.measure(each, func(rnd *rand.Rand, stream eventstore.Stream, expected eventstore.Expected) error {
-		events := make([]esdb.EventData, each)
-		for i := range events {
-			p := prepared[rnd.IntN(len(prepared))]
-			events[i] = esdb.EventData{EventID: newID(rnd), EventType: p.Type, ContentType: esdb.ContentTypeJson, Data: p.Data, Metadata: p.Metadata}
-		}
-		o := esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}
-		if expected >= 0 {
-			o.ExpectedRevision = esdb.Revision(uint64(expected))
-		}
-		_, err := clients[rnd.IntN(connections)].AppendToStream(b.ctx, string(stream), o, events...)
-		return err
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(max(r.N, 1)) }
+	return r, fmt.Sprintf("CPU each: %5.2f us server, %5.2f us clients, %5.2f us Postgres",
+		each(own-b.cpu.own), each(after.used-before.used), each(pg-b.cpu.pg)), nil
+}
+
+// streamAppends is what appends does, through the client or as BatchAppend.
+func (b *streamBench) streamAppends(prepared []eventstore.Entry, how string, each int) error {
+	r, cpu, err := b.ask(loadTask{
+		Do: how, Addr: b.addr, Connections: connections, Callers: b.Callers, Each: each, For: b.For, Samples: prepared[:256],
 	})
 	if err == nil {
-		fmt.Fprintf(b.w, "stream API  append, %d callers x %2d: %s\n", b.Callers, each, f)
+		f := figures{perSecond: r.PerSecond, p50: r.P50, p99: r.P99, max: r.Max, cpu: cpu}
+		fmt.Fprintf(b.w, "stream API  %6s, %d callers x %2d: %s\n", how, b.Callers, each, f)
 	}
 	return err
 }
 
 // streamReads reads $all and a category, by one reader.
 func (b *streamBench) streamReads() error {
-	c, err := b.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	most := uint64(b.Events)
 	for range 2 {
-		var perEvent [2]time.Duration
-		for i, what := range []string{"$all", "$ce-media, links resolved"} {
-			b.cpu.start()
-			start, n := time.Now(), 0
-			var r *esdb.ReadStream
-			if i == 0 {
-				r, err = c.ReadAll(b.ctx, esdb.ReadAllOptions{From: esdb.Start{}}, most)
-			} else {
-				r, err = c.ReadStream(b.ctx, "$ce-media", esdb.ReadStreamOptions{From: esdb.Start{}, ResolveLinkTos: true}, most)
-			}
+		var all time.Duration
+		for _, read := range []struct {
+			what, stream string
+			resolve      bool
+		}{{what: "$all"}, {"$ce-media, links resolved", "$ce-media", true}, {"$ce-media, links alone", "$ce-media", false}} {
+			r, cpu, err := b.ask(loadTask{Do: "read", Addr: b.addr, Stream: read.stream, Resolve: read.resolve, Most: uint64(b.Events)}) //nolint:gosec // positive
 			if err != nil {
 				return err
 			}
-			for {
-				if _, err = r.Recv(); err != nil {
-					break
-				}
-				n++
+			each := r.Took / time.Duration(r.N)
+			if read.stream == "" {
+				all = each
 			}
-			r.Close()
-			if !errors.Is(err, io.EOF) || n == 0 {
-				return fmt.Errorf("read %s: %d events, then %w", what, n, err)
-			}
-			took := time.Since(start)
-			perEvent[i] = took / time.Duration(n)
-			fmt.Fprintf(b.w, "stream API  read %s, one reader, %d events: %9.0f ev/s   %s\n", what, n, float64(n)/took.Seconds(), b.cpu.per(n))
+			fmt.Fprintf(b.w, "stream API  read %s, one reader, %d events: %9.0f ev/s (%.2f times $all's time)   %s\n",
+				read.what, r.N, r.PerSecond, float64(each)/float64(all), cpu)
 		}
-		fmt.Fprintf(b.w, "            an event of $ce- takes %.2f times one of $all\n", float64(perEvent[1])/float64(perEvent[0]))
 	}
 	return nil
 }
 
-// pace appends natively, at a rate, events whose type says when.
-func (b *streamBench) pace(ctx context.Context, prepared []eventstore.Entry, perSecond int, stream eventstore.Stream) error {
-	tick := time.NewTicker(time.Second / time.Duration(perSecond))
-	defer tick.Stop()
-	var group sync.WaitGroup
-	defer group.Wait()
-	var failed atomic.Pointer[error]
-	for n := 0; ctx.Err() == nil && failed.Load() == nil; n++ {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
+// subscriptions measures how long an event takes from the call of its append to a subscriber: to one, to many, and to many beside
+// some that stand still; and what the server remembers for them.
+func (b *streamBench) subscriptions(prepared []eventstore.Entry) error {
+	for _, s := range []struct {
+		what                                         string
+		subscribers, connections, stalled, perSecond int
+		prefix                                       string
+	}{
+		{"one subscriber, 1,000 ev/s", 1, 1, 0, 1000, ""},
+		{fmt.Sprintf("%d subscribers on 10 connections with a filter, 20 ev/s", b.subscribers), b.subscribers, 10, 0, 20, "bench-"},
+		{fmt.Sprintf("%d subscribers and %d that stand still, 20 ev/s", b.subscribers, b.subscribers/100), b.subscribers, 10, b.subscribers / 100, 20, "bench-"},
+	} {
+		alone := footprint()
+		if _, err := b.load.ask(loadTask{
+			Do: "listen", Addr: b.addr, Connections: s.connections, Subscribers: s.subscribers, Stalled: s.stalled, Prefix: s.prefix,
+		}); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
 		}
-		e := prepared[n%len(prepared)]
-		e.ID, e.Type = uuid.New(), "at."+strconv.FormatInt(time.Now().UnixNano(), 10)
-		group.Go(func() {
-			if _, err := b.log.Append(b.ctx, stream, eventstore.Any, e); err != nil {
-				failed.Store(&err)
-			}
+		idle := footprint()
+		r, cpu, err := b.ask(loadTask{
+			Do: "go", Addr: b.addr, Subscribers: s.subscribers, Prefix: s.prefix, PerSecond: s.perSecond, For: b.For, Samples: prepared[:256],
 		})
-	}
-	if err := failed.Load(); err != nil {
-		return *err
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+		busy := footprint()
+		if _, err := b.load.ask(loadTask{Do: "stop"}); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+		fmt.Fprintf(b.w, "stream API  from append to %s: p50 %s   p99 %s   max %s   %s\n", s.what, short(r.P50), short(r.P99), short(r.Max), cpu)
+		fmt.Fprintf(b.w, "            server: without them %s, with them %s, after %d events %s\n", alone, idle, r.N/s.subscribers, busy)
 	}
 	return nil
 }
 
-func sentAt(typ string) time.Duration {
-	text, ok := strings.CutPrefix(typ, "at.")
-	n, err := strconv.ParseInt(text, 10, 64)
-	if !ok || err != nil {
-		return 0
-	}
-	return time.Duration(time.Now().UnixNano() - n)
+// memory is what a process uses: what lives on the heap and what goroutines stand on, and what the system counts.
+type memory struct{ heap, resident uint64 }
+
+func (m memory) String() string {
+	return fmt.Sprintf("heap %d MB, RSS %d MB", m.heap>>20, m.resident>>20)
 }
 
-// listen subscribes to $all's new events and notes how long each took since it was handed to Append.
-func (b *streamBench) listen(ctx context.Context, c *esdb.Client, note func(time.Duration)) error {
-	sub, err := c.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{From: esdb.End{}})
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	for {
-		e := sub.Recv()
-		switch {
-		case e.SubscriptionDropped != nil && ctx.Err() != nil:
-			return nil
-		case e.SubscriptionDropped != nil:
-			return e.SubscriptionDropped.Error
-		case e.CaughtUp != nil:
-			note(-1)
-		case e.EventAppeared != nil:
-			if d := sentAt(e.EventAppeared.OriginalEvent().EventType); d > 0 {
-				note(d)
-			}
+func footprint() memory {
+	debug.FreeOSMemory()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	m := memory{heap: s.HeapAlloc + s.StackInuse}
+	if statm, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if fields := bytes.Fields(statm); len(fields) > 1 {
+			pages, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+			m.resident = pages * uint64(os.Getpagesize()) //nolint:gosec // positive
 		}
 	}
+	return m
 }
 
-// delivery measures how long an event takes from Append to one subscriber, at 1,000 a second.
-func (b *streamBench) delivery(prepared []eventstore.Entry) error {
-	c, err := b.client()
+// loadProcess makes the load.
+type loadProcess struct {
+	command *exec.Cmd
+	tasks   *json.Encoder
+	answers *json.Decoder
+	in      io.Closer
+}
+
+// startLoad starts this binary, which answers to `bench stream-load`, as the load process.
+func startLoad(ctx context.Context) (*loadProcess, error) {
+	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer c.Close()
-	return b.heard("one subscriber, 1,000 ev/s", prepared, 1000, []*esdb.Client{c}, 1)
-}
-
-// heard lets some subscribers hear what is appended, and prints how long that took.
-func (b *streamBench) heard(what string, prepared []eventstore.Entry, perSecond int, clients []*esdb.Client, subscribers int) error {
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-	var (
-		group  sync.WaitGroup
-		ready  sync.WaitGroup
-		mu     sync.Mutex
-		took   []time.Duration // guarded by mu
-		failed error           // guarded by mu
-	)
-	for i := range subscribers {
-		ready.Add(1)
-		group.Go(func() {
-			var once sync.Once
-			var mine []time.Duration
-			err := b.listen(ctx, clients[i%len(clients)], func(d time.Duration) {
-				if d < 0 {
-					once.Do(ready.Done)
-					return
-				}
-				mine = append(mine, d)
-			})
-			once.Do(ready.Done)
-			mu.Lock()
-			defer mu.Unlock()
-			took, failed = append(took, mine...), errors.Join(failed, err)
-		})
-	}
-	ready.Wait()
-	before := heap()
-	pacing, stop := context.WithTimeout(ctx, b.For)
-	defer stop()
-	err := b.pace(pacing, prepared, perSecond, newStream())
-	after := heap()
-	cancel()
-	group.Wait()
-	if err = errors.Join(err, failed); err != nil || len(took) == 0 {
-		return fmt.Errorf("%s: %d heard: %w", what, len(took), err)
-	}
-	slices.Sort(took)
-	fmt.Fprintf(b.w, "stream API  from append to subscriber, %s: p50 %s   p99 %s   max %s   heap %d MB before, %d MB after\n",
-		what, short(took[len(took)/2]), short(took[len(took)*99/100]), short(took[len(took)-1]), before>>20, after>>20)
-	return nil
-}
-
-func heap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
-// many measures a thousand subscribers on one server, a tenth of which never take what they are sent.
-func (b *streamBench) many(prepared []eventstore.Entry) error {
-	clients := make([]*esdb.Client, 10)
-	for i := range clients {
-		c, err := b.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		clients[i] = c
-	}
-	slow, err := b.client() // a connection of their own: flow control of a connection is shared by all on it
+	command := exec.CommandContext(ctx, self, "bench", "stream-load") //nolint:gosec // this binary
+	command.Stderr = os.Stderr
+	in, err := command.StdinPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer slow.Close()
-	stalled := b.subscribers / 10
-	for range stalled {
-		sub, err := slow.SubscribeToAll(b.ctx, esdb.SubscribeToAllOptions{From: esdb.Start{}})
-		if err != nil {
-			return err
-		}
-		defer sub.Close()
+	out, err := command.StdoutPipe()
+	if err != nil {
+		return nil, err
 	}
-	what := fmt.Sprintf("%d subscribers, %d of which stand still, 20 ev/s", b.subscribers, stalled)
-	return b.heard(what, prepared, 20, clients, b.subscribers-stalled)
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("run the clients: %w", err)
+	}
+	return &loadProcess{command: command, tasks: json.NewEncoder(in), answers: json.NewDecoder(out), in: in}, nil
+}
+
+func (p *loadProcess) pid() string { return strconv.Itoa(p.command.Process.Pid) }
+
+func (p *loadProcess) ask(t loadTask) (r loadResult, err error) {
+	if err := p.tasks.Encode(t); err != nil {
+		return r, fmt.Errorf("ask the clients: %w", err)
+	}
+	if err := p.answers.Decode(&r); err != nil {
+		return r, fmt.Errorf("read what the clients saw: %w", err)
+	}
+	if r.Error != "" {
+		return r, errors.New(r.Error)
+	}
+	return r, nil
+}
+
+// stop ends the process and waits for it.
+func (p *loadProcess) stop() error {
+	return errors.Join(p.in.Close(), p.command.Wait())
 }
