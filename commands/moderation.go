@@ -23,11 +23,12 @@ type Report struct {
 	Media    domain.MediaID
 	Category string // one of moderation.Categories
 	Note     string
-	Score    int            // 0..100: of a detector
-	Version  int            // of the item, that it is about; 0: the current one
-	Share    domain.ShareID // through which the reporter sees the item; empty: found by the index
-	Token    string         // of the link, when Share is one
-	Password string         // of the link, when it has one
+	Score    int              // 0..100: of a detector
+	Version  int              // of the item, that it is about; 0: the current one
+	Share    domain.ShareID   // through which the reporter sees the item; empty: found by the index
+	Token    string           // of the link, when Share is one
+	Password string           // of the link, when it has one
+	Finding  domain.FindingID // what was found in the item; of the vault itself
 }
 
 // Report reports an item that the actor can see; the vault itself (domain.System) reports as a detector. Reports of one item
@@ -62,7 +63,7 @@ func (m *Moderation) report(ctx context.Context, env Envelope, r Report, origin 
 	}
 	cmd := moderation.Report{
 		Media: r.Media, Visible: visible, By: env.Actor, Origin: origin, Category: r.Category,
-		Note: domain.NewPersonal(env.Actor.ID, r.Note), Score: r.Score, Version: r.Version,
+		Note: domain.NewPersonal(env.Actor.ID, r.Note), Score: r.Score, Version: r.Version, Finding: r.Finding,
 	}
 	if item.Known() {
 		cmd.Owner = item.Owner

@@ -29,6 +29,7 @@ type FindingRow struct {
 	By          domain.UserID    `db:"status_by"`
 	Note        domain.Personal  `db:"note,json"`
 	Sample      domain.Personal  `db:"sample,json"`
+	Case        domain.CaseID    `db:"case_id"`  // in which it was put before people last; empty: none, since it was opened
 	Detector    string           `db:"detector"` // its name and version
 	Threshold   int              `db:"threshold"`
 	RaisedAt    time.Time        `db:"raised_at"` // first
@@ -76,6 +77,11 @@ func (findingsModel) Evolve(key string, row FindingRow, rec eventstore.Recorded)
 		row.Exposure, row.Risk = string(e.Exposure), e.Risk
 	case finding.StatusChanged:
 		row.Status, row.Code, row.By, row.Note = string(e.To), e.Code, e.By, e.Note
+		if e.To == finding.Open {
+			row.Case = ""
+		}
+	case finding.Referred:
+		row.Case = e.Case
 	default:
 		return row, row.Finding != ""
 	}

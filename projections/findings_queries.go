@@ -52,7 +52,8 @@ type Finding struct {
 	Level       finding.Level       `json:"level"`       // low, medium, high, urgent
 	Status      string              `json:"status"`      // open, accepted, resolved, false_positive
 	StatusBy    domain.UserID       `json:"status_by,omitempty"`
-	StatusCode  string              `json:"status_code,omitempty"` // gone, back: the vault itself
+	StatusCode  string              `json:"status_code,omitempty"` // gone, back, approved: the vault itself
+	Case        domain.CaseID       `json:"case_id,omitempty"`     // in which moderators look at it, or did, since it was opened
 	Note        string              `json:"note,omitempty"`
 	Sample      string              `json:"sample,omitempty"` // the owner only
 	Detector    string              `json:"detector"`
@@ -227,7 +228,7 @@ func (f *Findings) shown(ctx context.Context, v Version[FindingRow], viewer doma
 	shown := Finding{
 		ID: row.Finding, MediaID: row.Media, Owner: row.Owner, Version: row.Version, Type: row.Type, Place: row.Place, Count: row.Count,
 		Confidence: row.Confidence, Sensitivity: row.Sensitivity, Exposure: row.Exposure, Risk: row.Risk, Level: finding.LevelOf(row.Risk),
-		Status: row.Status, StatusBy: row.By, StatusCode: row.Code, Detector: row.Detector, Threshold: row.Threshold,
+		Status: row.Status, StatusBy: row.By, StatusCode: row.Code, Case: row.Case, Detector: row.Detector, Threshold: row.Threshold,
 		RaisedAt: row.RaisedAt, UpdatedAt: row.UpdatedAt, Revision: row.Revision, Position: v.From,
 	}
 	var err error

@@ -97,6 +97,8 @@ type ReportRow struct {
 	Score    int             `json:"score,omitempty"`
 	Version  int             `json:"version,omitempty"`
 	At       time.Time       `json:"at"`
+
+	Finding domain.FindingID `json:"finding,omitempty"`
 }
 
 // DecisionRow is one decision.
@@ -166,11 +168,11 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 		row.Status, row.OpenedAt, row.Opened, row.Reach = CaseOpen, rec.At, rec.Position, e.Reach
 		row.Waits, row.Since = true, rec.At
 		row = reported(row, ReportRow{
-			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At,
+			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At, Finding: e.Finding,
 		})
 	case moderation.Reported:
 		row = reported(row, ReportRow{
-			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At,
+			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At, Finding: e.Finding,
 		})
 	case moderation.ReachChanged:
 		row.Reach = e.Reach

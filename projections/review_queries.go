@@ -118,6 +118,8 @@ type Report struct {
 	Score    int           `json:"score,omitempty"`
 	Version  int           `json:"version,omitempty"` // of the media
 	At       time.Time     `json:"at"`
+
+	Finding domain.FindingID `json:"finding_id,omitempty"` // what was found, when that is the report
 }
 
 // Decision is what a moderator decided.
@@ -334,7 +336,7 @@ func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool, now 
 	c.Until, c.Escalated = optional(row.Lease), row.Escalated
 	for _, p := range row.Reports {
 		c.ReportList = append(c.ReportList, Report{
-			Origin: p.Origin, By: p.By, Category: p.Category, Note: open(p.Note), Score: p.Score, Version: p.Version, At: p.At,
+			Origin: p.Origin, By: p.By, Category: p.Category, Note: open(p.Note), Score: p.Score, Version: p.Version, At: p.At, Finding: p.Finding,
 		})
 	}
 	for _, p := range row.Proposals {

@@ -213,7 +213,7 @@ func (a *app) build(ctx context.Context) error {
 	screening.Stages = append(screening.Stages, content...)
 	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
 		screening, a.derivatives(), reactors.Enforcement{Media: a.media},
-		reactors.Review{Moderation: commands.NewModeration(a.vault)},
+		reactors.Review{Moderation: commands.NewModeration(a.vault), Least: cfg.FindingsLeast},
 		reactors.Describing{Media: a.media, Describer: describersOf(cfg)}, reactors.Lookalikes{Media: a.media, Index: a.models.twins}, reactors.Destruction{Media: a.media})
 	keeping, err := a.keeping()
 	if err != nil {

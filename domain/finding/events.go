@@ -16,6 +16,7 @@ var Types = []domain.Type{
 	domain.TypeOf[Raised](),
 	domain.TypeOf[Rescored](),
 	domain.TypeOf[StatusChanged](),
+	domain.TypeOf[Referred](),
 }
 
 // Place is where in an item something was found.
@@ -70,8 +71,18 @@ type StatusChanged struct {
 	By   domain.UserID   `json:"by"`
 	From Status          `json:"from"`
 	To   Status          `json:"to"`
-	Code string          `json:"code,omitempty"` // gone, back: of the vault itself
+	Code string          `json:"code,omitempty"` // gone, back, approved: of the vault itself
 	Note domain.Personal `json:"note,omitzero"`  // why; about the owner of the item
+}
+
+// Referred is that the finding was put before people, in a case about its item: its risk asked for that.
+type Referred struct {
+	Media domain.MediaID `json:"media"`
+	Owner domain.UserID  `json:"owner"`
+	Case  domain.CaseID  `json:"case"`
+	Type  string         `json:"type"`  // of what was found
+	Risk  int            `json:"risk"`  // then
+	Least int            `json:"least"` // the risk from which people look: a threshold that is configured
 }
 
 // EventType implements domain.Event.
@@ -82,3 +93,6 @@ func (Rescored) EventType() string { return "finding.rescored" }
 
 // EventType implements domain.Event.
 func (StatusChanged) EventType() string { return "finding.status_changed" }
+
+// EventType implements domain.Event.
+func (Referred) EventType() string { return "finding.referred" }

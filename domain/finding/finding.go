@@ -6,6 +6,9 @@
 //	                      v            |
 //	   accepted, resolved, false_positive
 //
+// Refer puts an open finding before people when its risk asks for that: once, until it is opened again or its risk has grown. Approve
+// accepts it when they let the item be.
+//
 // What is gone from the item is resolved by the vault itself (Clear), and opened again when it comes back.
 package finding
 
@@ -40,6 +43,8 @@ func Statuses() []Status { return []Status{Open, Accepted, Resolved, FalsePositi
 const (
 	CodeGone = "gone" // what was found is not in the item any more
 	CodeBack = "back" // it is in the item again
+	// CodeApproved is that moderators looked at the item because of it, and let the item be.
+	CodeApproved = "approved"
 )
 
 // MaxNote bounds a note, in bytes.
@@ -55,6 +60,11 @@ type State struct {
 	ByVault bool
 	// AcceptedRisk is the risk that somebody accepted: a greater one opens the finding again.
 	AcceptedRisk int
+	SaidBy       domain.UserID // who said the status; empty: it is as it was raised
+	// Case is the last one that it was put before people in, at CaseRisk, since it was opened; empty: none.
+	Case     domain.CaseID
+	CaseRisk int
+	Referred int // how often it was put before people
 }
 
 // Evolve is state + event -> state.
@@ -173,6 +183,48 @@ func (c SetStatus) Decide(s State) ([]Event, error) {
 	return []Event{StatusChanged{By: c.By.ID, From: s.Status, To: c.Status, Note: domain.NewPersonal(s.Raised.Owner, c.Note)}}, nil
 }
 
+// Waits reports whether the finding is to be put before people, who look at risks from least on; 0: at none. That the owner of the
+// item closed it does not keep it from them.
+func (s State) Waits(least int) bool {
+	open := s.Known() && (s.Status == Open || s.SaidBy == s.Raised.Owner)
+	return open && least > 0 && s.Risk >= least && (s.Case == "" || s.Risk > s.CaseRisk)
+}
+
+// Refer says in which case the finding was put before people.
+type Refer struct {
+	By    domain.Actor
+	Case  domain.CaseID
+	Least int // the risk from which people look
+}
+
+// Decide says it of a finding that waits for it.
+func (c Refer) Decide(s State) ([]Event, error) {
+	if !c.By.Is(domain.RoleSystem) {
+		return nil, ErrSystemOnly
+	}
+	if !s.Waits(c.Least) {
+		return nil, nil
+	}
+	return []Event{Referred{Media: s.Raised.Media, Owner: s.Raised.Owner, Case: c.Case, Type: s.Raised.Type, Risk: s.Risk, Least: c.Least}}, nil
+}
+
+// Approve says that in the case people let the item be, with what was found in it.
+type Approve struct {
+	By   domain.Actor
+	Case domain.CaseID
+}
+
+// Decide accepts the finding, up to the risk at which they saw it.
+func (c Approve) Decide(s State) ([]Event, error) {
+	if !c.By.Is(domain.RoleSystem) {
+		return nil, ErrSystemOnly
+	}
+	if s.Status != Open || s.Case != c.Case || c.Case == "" {
+		return nil, nil
+	}
+	return []Event{StatusChanged{By: c.By.ID, From: s.Status, To: Accepted, Code: CodeApproved}}, nil
+}
+
 func (e Raised) evolve(s State) State {
 	if !s.Known() {
 		s.Status = Open
@@ -187,9 +239,20 @@ func (e Rescored) evolve(s State) State {
 }
 
 func (e StatusChanged) evolve(s State) State {
-	s.Status, s.ByVault, s.AcceptedRisk = e.To, e.Code == CodeGone, 0
-	if e.To == Accepted {
+	s.Status, s.ByVault, s.AcceptedRisk, s.SaidBy = e.To, e.Code == CodeGone, 0, e.By
+	switch {
+	case e.Code == CodeApproved:
+		s.AcceptedRisk = max(s.Risk, s.CaseRisk) // the item may have been held meanwhile, and seen by nobody
+	case e.To == Accepted:
 		s.AcceptedRisk = s.Risk
+	case e.To == Open:
+		s.Case, s.CaseRisk = "", 0
 	}
+	return s
+}
+
+func (e Referred) evolve(s State) State {
+	s.Case, s.CaseRisk = e.Case, e.Risk
+	s.Referred++
 	return s
 }

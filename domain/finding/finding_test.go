@@ -147,8 +147,54 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	full := first()
 	full.Org, full.Version, full.Detector.Threshold = "acme", 3, 60
 	domaintest.Golden(t, finding.Types,
+		finding.Referred{Media: "m1", Owner: "alice", Case: "c1", Type: "iban", Risk: 80, Least: 40},
 		full,
 		finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 8},
 		finding.StatusChanged{By: "alice", From: finding.Open, To: finding.Accepted, Code: finding.CodeGone, Note: domain.NewPersonal("alice", "a sample")},
 	)
+}
+
+func TestAFindingIsPutBeforePeopleOnce(t *testing.T) {
+	t.Parallel()
+	exposed := finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 8}
+	referred := finding.Referred{Media: "m1", Owner: "alice", Case: "c1", Type: "iban", Risk: 80, Least: 40}
+	approved := finding.StatusChanged{By: vault.ID, From: finding.Open, To: finding.Accepted, Code: finding.CodeApproved}
+	refer := finding.Refer{By: vault, Case: "c1", Least: 40}
+	again := refer
+	again.Case = "c2"
+	tell := func(events ...finding.Event) domaintest.Story[finding.State, finding.Event] {
+		return domaintest.Given(t, finding.Evolve, events...)
+	}
+	tell().When(refer.Decide).Nothing()
+	tell(first()).When(refer.Decide).Nothing()
+	tell(first(), exposed).When(refer.Decide).Then(referred)
+	tell(first(), exposed, referred).When(again.Decide).Nothing()
+	tell(first(), exposed).When(finding.Refer{By: vault, Case: "c1"}.Decide).Nothing()
+	byOwner := finding.StatusChanged{By: "alice", From: finding.Open, To: finding.FalsePositive}
+	byMona := byOwner
+	byMona.By = mona.ID
+	tell(first(), byOwner, exposed).When(refer.Decide).Then(referred)
+	tell(first(), byMona, exposed).When(refer.Decide).Nothing()
+	tell(first(), exposed).When(finding.Refer{By: alice, Case: "c1", Least: 40}.Decide).Refused(finding.ErrSystemOnly)
+	gone := finding.StatusChanged{By: vault.ID, From: finding.Open, To: finding.Resolved, Code: finding.CodeGone}
+	back := finding.StatusChanged{By: vault.ID, From: finding.Resolved, To: finding.Open, Code: finding.CodeBack}
+	tell(first(), exposed, referred, gone).When(again.Decide).Nothing()
+	anew := referred
+	anew.Case = "c2"
+	tell(first(), exposed, referred, gone, back).When(again.Decide).Then(anew)
+
+	approve := finding.Approve{By: vault, Case: "c1"}
+	tell(first(), exposed).When(approve.Decide).Nothing()
+	tell(first(), exposed, referred).When(finding.Approve{By: vault, Case: "c2"}.Decide).Nothing()
+	tell(first(), exposed, referred).When(finding.Approve{By: mona, Case: "c1"}.Decide).Refused(finding.ErrSystemOnly)
+	tell(first(), exposed, referred).When(approve.Decide).Then(approved)
+	// The item was held while they looked, and is out again: what they let be stays so, and a greater risk does not.
+	held, free := finding.Rescored{Exposure: finding.Private, Risk: 8, Before: 80}, finding.Rescore{By: vault, Exposure: finding.Anyone}
+	tell(first(), exposed, referred, held, approved).When(free.Decide).Then(finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 8})
+	worse := raised()
+	worse.Exposure, worse.Sensitivity = finding.Anyone, 10
+	events, err := finding.Raise{By: vault, Found: worse}.Decide(state(first(), exposed, referred, approved))
+	if err != nil || len(events) != 2 || !state(append([]finding.Event{first(), exposed, referred, approved}, events...)...).Waits(40) {
+		t.Errorf("a greater risk than was approved: %+v %v", events, err)
+	}
 }

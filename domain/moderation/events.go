@@ -77,6 +77,8 @@ type Opened struct {
 	Version int `json:"version,omitempty"`
 	// Reach is who could see the media then.
 	Reach Reach `json:"reach,omitzero"`
+	// Finding is what was found in the media, when that opened the case.
+	Finding domain.FindingID `json:"finding,omitempty"`
 }
 
 // Reach is how many may see a media item besides its owner, by the shares that are alive.
@@ -94,6 +96,8 @@ type Reported struct {
 	Note     domain.Personal `json:"note,omitzero"`
 	Score    int             `json:"score,omitempty"`
 	Version  int             `json:"version,omitempty"` // of the media; 0: not known then
+	// Finding is what was found in the media, when that is the report.
+	Finding domain.FindingID `json:"finding,omitempty"`
 }
 
 // ReachChanged is that others may see the media now than before, while the case is open.
@@ -188,7 +192,7 @@ type AppealDecided struct {
 // Closed ends a case. A later report opens another.
 type Closed struct {
 	By   domain.UserID `json:"by"`
-	Code string        `json:"code"` // approved, appeal_decided, final
+	Code string        `json:"code"` // approved, appeal_decided, final, findings_closed
 }
 
 // EventType implements domain.Event.

@@ -10,7 +10,8 @@
 //	               Appeal v
 //	                     appealed --DecideAppeal (another person)--> closed
 //
-// Report joins a case that is not closed; Assign and Claim are possible in each state but closed. A case that is closed stays so:
+// Dismiss closes a case that waits when it is about findings alone and none of them is open any more. Report joins a case that is not
+// closed; Assign and Claim are possible in each state but closed. A case that is closed stays so:
 // a later report opens another one. Beside that, a case may be
 //
 //	in somebody's hands    Assign: until it is given to another; Claim: until the lease ends, GiveBack, or the decision
@@ -82,6 +83,7 @@ type report struct {
 	by       domain.UserID
 	category string
 	version  int
+	finding  domain.FindingID
 }
 
 // State is what deciding about a case must remember.
@@ -124,10 +126,11 @@ type Report struct {
 	By       domain.Actor
 	Origin   Origin
 	Category string
-	Note     domain.Personal // may be empty
-	Score    int             // 0..100: how sure a detector is
-	Version  int             // fact: of the media, that it is about
-	Reach    Reach           // fact: who may see it
+	Note     domain.Personal  // may be empty
+	Score    int              // 0..100: how sure a detector is
+	Version  int              // fact: of the media, that it is about
+	Reach    Reach            // fact: who may see it
+	Finding  domain.FindingID // what was found in it, when that is the report
 }
 
 // Decide opens or joins the case. Of what he cannot see, nobody learns that it is there.
@@ -145,12 +148,14 @@ func (c Report) Decide(s State) ([]Event, error) {
 	case !s.Known():
 		return []Event{Opened{
 			Case: c.Case, Media: c.Media, Owner: c.Owner, Origin: c.Origin, By: c.By.ID,
-			Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Reach: c.Reach,
+			Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Reach: c.Reach, Finding: c.Finding,
 		}}, nil
-	case slices.Contains(s.reports, report{c.By.ID, c.Category, c.Version}):
+	case slices.Contains(s.reports, report{c.By.ID, c.Category, c.Version, c.Finding}):
 		return nil, nil
 	}
-	return []Event{Reported{Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score, Version: c.Version}}, nil
+	return []Event{Reported{
+		Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Finding: c.Finding,
+	}}, nil
 }
 
 func (c Report) check() error {
@@ -185,6 +190,9 @@ func (c Report) check() error {
 	default:
 		return domain.ErrInvalid.On("origin").Because("the origin is not one of report, detector, referral")
 	}
+	if c.Finding != "" && c.Origin != FromDetector {
+		return domain.ErrInvalid.On("finding").Because("only the vault itself reports what it found")
+	}
 	if c.Score < 0 || c.Score > 100 {
 		return domain.ErrInvalid.On("score").Because("a score is from 0 to 100")
 	}
@@ -196,12 +204,12 @@ func (c Report) check() error {
 
 func (e Opened) evolve(s State) State {
 	s.ID, s.Media, s.Owner, s.Reach = e.Case, e.Media, e.Owner, e.Reach
-	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version})
+	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version, e.Finding})
 	return s
 }
 
 func (e Reported) evolve(s State) State {
-	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version})
+	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version, e.Finding})
 	return s
 }
 
@@ -260,11 +268,55 @@ func (c Close) Decide(s State) ([]Event, error) {
 	return []Event{Closed{By: c.By.ID, Code: CodeFinal}}, nil
 }
 
+// Findings are those that the case is about, each once.
+func (s State) Findings() []domain.FindingID {
+	var all []domain.FindingID
+	for _, r := range s.reports {
+		if r.finding != "" && !slices.Contains(all, r.finding) {
+			all = append(all, r.finding)
+		}
+	}
+	return all
+}
+
+// LetBe reports whether the case ended with the item as it was: it was approved, or the decision fell on appeal.
+func (s State) LetBe() bool {
+	if !s.Closed || len(s.Decisions) == 0 {
+		return false
+	}
+	if last := len(s.Appeals) - 1; last >= 0 && s.Appeals[last].Decision == len(s.Decisions) {
+		return s.Appeals[last].Outcome == Overturn
+	}
+	return s.Decisions[len(s.Decisions)-1].Action == Approve
+}
+
+// Dismiss ends a case that is about findings alone, when none of them is open any more; only the vault itself does.
+type Dismiss struct {
+	By   domain.Actor
+	Over []domain.FindingID // fact: those that are not open, by another word than that of the item's owner
+}
+
+// Decide closes a case that nobody decided, proposed to decide or put before an admin, and in which nobody else reported anything.
+func (c Dismiss) Decide(s State) ([]Event, error) {
+	if !c.By.Is(domain.RoleSystem) {
+		return nil, ErrNotModerator
+	}
+	_, proposed := s.proposal()
+	if !s.Open() || len(s.Decisions) > 0 || proposed || s.Escalated {
+		return nil, nil
+	}
+	if slices.ContainsFunc(s.reports, func(r report) bool { return r.finding == "" || !slices.Contains(c.Over, r.finding) }) {
+		return nil, nil
+	}
+	return []Event{Closed{By: c.By.ID, Code: CodeFindings}}, nil
+}
+
 // The codes of Closed.
 const (
 	CodeApproved      = "approved"
 	CodeAppealDecided = "appeal_decided"
 	CodeFinal         = "final"
+	CodeFindings      = "findings_closed" // nothing of what the case was about is left
 )
 
 func (e Closed) evolve(s State) State { s.Closed = true; return s }

@@ -288,9 +288,12 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	seen.Version, seen.Reach = 3, moderation.Reach{Users: 3, Organisations: 1, Links: 2}
 	confirmed := decided
 	confirmed.ConfirmedBy = "judge"
-	domaintest.Golden(t, moderation.Types, opened, scored, seen,
+	found := seen
+	found.Finding = "f1"
+	domaintest.Golden(t, moderation.Types, opened, scored, seen, found,
 		moderation.Reported{Origin: moderation.FromDetector, By: "system", Category: "screening", Note: about("system", "n"), Score: 50},
 		moderation.Reported{Origin: moderation.FromDetector, By: "system", Category: "screening", Note: about("system", "n"), Score: 50, Version: 3},
+		moderation.Reported{Origin: moderation.FromDetector, By: "system", Category: "privacy", Score: 80, Version: 3, Finding: "f2"},
 		moderation.Assigned{Moderator: "mod", By: "judge"}, decided, confirmed, appealed, proposed,
 		moderation.ReachChanged{Reach: seen.Reach},
 		moderation.Claimed{Moderator: "mod", Until: time.Date(2026, 11, 22, 10, 15, 0, 123456000, time.UTC)},

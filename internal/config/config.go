@@ -43,11 +43,12 @@ type Config struct {
 	RequestTimeout    time.Duration  // of a request that does not stream
 	IdleTimeout       time.Duration  // of a stream that stands still
 
-	PIIPatterns  string // a file of patterns of personal data; empty: those that come with the program
-	ModelsDir    string // where `mediavault models fetch` keeps models; empty: the user's cache folder
-	NSFWURL      string // of a model that is asked over HTTP; empty: the one in ModelsDir
-	NSFWReview   int    // thousandths: a picture that scores higher is looked at by a person
-	NSFWRequired bool   // without a model every picture is looked at by a person
+	PIIPatterns   string // a file of patterns of personal data; empty: those that come with the program
+	ModelsDir     string // where `mediavault models fetch` keeps models; empty: the user's cache folder
+	FindingsLeast int    // a finding of personal data with this risk or more is looked at by a person; 0: none is
+	NSFWURL       string // of a model that is asked over HTTP; empty: the one in ModelsDir
+	NSFWReview    int    // thousandths: a picture that scores higher is looked at by a person
+	NSFWRequired  bool   // without a model every picture is looked at by a person
 
 	FourEyesRemove bool          // a removal needs a second moderator
 	ReviewLease    time.Duration // how long a claim of a moderation case lasts

@@ -98,6 +98,8 @@ func mainSettings() []setting {
 
 		{name: "MEDIAVAULT_PII_PATTERNS", accepts: "a YAML file, as adapters/analyzers/pii/patterns.yaml", about: "what personal data looks like",
 			set: func(c *Config, s string) error { return into(&c.PIIPatterns, s, anything) }},
+		{name: "MEDIAVAULT_FINDINGS_REVIEW", otherwise: "40", accepts: "a whole number from 0 to 100", about: "a finding of personal data with at least this risk is looked at by a person; 0: none is",
+			set: func(c *Config, s string) error { return into(&c.FindingsLeast, s, whole(0, 100)) }},
 		{name: "MEDIAVAULT_MODELS_DIR", accepts: "a folder", about: "where `mediavault models fetch` keeps models; the user's cache folder when empty",
 			set: func(c *Config, s string) error { return into(&c.ModelsDir, s, anything) }},
 		{name: "MEDIAVAULT_NSFW_URL", accepts: "a URL such as http://model.internal/score", about: "a model for unsafe pictures that is asked over HTTP",

@@ -184,6 +184,9 @@ sentences showed that they had to be: on texts of others, expect less. The numbe
 Risk is exposure times sensitivity: private 1, organisation (or people named one by one) 3, partner 5, anyone with a link 10. From 40 on
 it is urgent, from 25 high, from 10 medium. It is computed again whenever a share is granted, changed, revoked or ends.
 
+An open finding whose risk reaches MEDIAVAULT_FINDINGS_REVIEW (40) becomes, or joins, a moderation case about its item, once, with the
+risk as its score; what moderators let be is accepted at that risk. docs/adr/0113-findings-become-cases.md has the rules.
+
 ## What is kept
 
 The value itself is nowhere stored. A finding holds its type, place and count, and a masked sample that is sealed under the owner's key.
