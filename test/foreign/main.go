@@ -67,12 +67,11 @@ func run(ctx context.Context, o options) (failed int, err error) {
 			continue
 		}
 		ran++
-		results, err := s.run(ctx, filepath.Join(dir, s.name), o)
+		more, err := s.run(ctx, filepath.Join(dir, s.name), o)
 		if err != nil {
 			return failed, fmt.Errorf("%s: %w", s.name, err)
 		}
-		fmt.Printf("\n%s\n\n", s.module)
-		failed += s.table(os.Stdout, results)
+		failed += more
 	}
 	if ran == 0 {
 		return 0, fmt.Errorf("there is no suite %q", o.suite)
@@ -80,26 +79,46 @@ func run(ctx context.Context, o options) (failed int, err error) {
 	return failed, nil
 }
 
-// run fetches a suite, serves what it dials, and runs it.
-func (s suite) run(ctx context.Context, dir string, o options) (results []*result, err error) {
+// run fetches a suite, serves what it dials, runs it and tells what became of it.
+func (s suite) run(ctx context.Context, dir string, o options) (failed int, err error) {
 	client := filepath.Join(dir, "client")
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, err
+		return 0, err
 	}
 	if err := fetch(ctx, s.module, client); err != nil {
-		return nil, err
+		return 0, err
 	}
 	if err := s.prepare(ctx, client); err != nil {
-		return nil, err
+		return 0, err
 	}
 	if s.addresses != "" {
 		stop, err := serve(ctx, o.binary, dir, s.addresses, filepath.Join(client, "certs", "node1"))
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	return s.test(ctx, client, o)
+	results, err := s.test(ctx, client, o)
+	if err != nil {
+		return 0, err
+	}
+	failed = s.tell(results)
+	if s.then == nil {
+		return failed, nil
+	}
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return failed, err
+	}
+	if results, err = s.then.test(ctx, root, o); err != nil {
+		return failed, err
+	}
+	return failed + s.then.tell(results), nil
+}
+
+func (s suite) tell(results []*result) (failed int) {
+	fmt.Printf("\n%s\n\n", s.module)
+	return s.table(os.Stdout, results)
 }
 
 // fetch copies the suite to dir.

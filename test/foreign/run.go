@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,20 +26,23 @@ type result struct {
 }
 
 // test runs the suite in all its modes.
-func (s suite) test(ctx context.Context, dir string, o options) ([]*result, error) {
-	binary := filepath.Join(dir, "client.test")
-	environ := append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+func (s suite) test(ctx context.Context, dir string, o options) (all []*result, err error) {
+	temporary, err := os.MkdirTemp("", "mediavault-foreign-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
+	if err := os.Chmod(temporary, 0o777); err != nil { //nolint:gosec // a private Postgres may run as another user
+		return nil, err
+	}
+	binary := filepath.Join(temporary, s.name+".test")
+	environ := append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod="+cmp.Or(s.mod, "mod"), "CGO_ENABLED=0")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "./"+s.folder)
 	build.Dir, build.Env, build.Stderr = dir, environ, os.Stderr
 	if err := build.Run(); err != nil {
 		return nil, fmt.Errorf("build the suite: %w", err)
 	}
-	temporary := filepath.Join(filepath.Dir(dir), "t")
-	if err := os.Mkdir(temporary, 0o777); err != nil { //nolint:gosec // a private Postgres may run as another user
-		return nil, err
-	}
 	environ = append(environ, "TMPDIR="+temporary, "MEDIAVAULT="+o.binary)
-	var all []*result
 	for _, m := range s.modes {
 		results, err := s.testIn(ctx, binary, filepath.Join(dir, s.folder), append(environ, m.env...), m, o)
 		if err != nil {

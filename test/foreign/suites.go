@@ -10,7 +10,9 @@ import (
 type suite struct {
 	name, module string
 	folder       string // of the tests
+	mod          string // how go may treat the suite's go.mod; "": as it likes, for it is a copy
 	addresses    string // that it dials; "": it starts vaults of its own
+	then         *suite // what is run on the same vault afterwards, with all that this one left there
 	modes        []mode
 	prepare      func(ctx context.Context, dir string) error
 	again        []string // tests that run others once more
@@ -37,6 +39,7 @@ func kurrent() suite {
 		addresses: "plain://127.0.0.1:2114,tls://127.0.0.1:2115,tls://127.0.0.1:2111,tls://127.0.0.1:2112,tls://127.0.0.1:2113",
 		modes:     []mode{{env: []string{"KURRENTDB_DOCKER_TAG=ci"}}},
 		prepare:   func(_ context.Context, dir string) error { return certificates(dir, "node1") },
+		then:      ours(),
 		again:     []string{"TestStreams", "TestPersistentSubscriptions", "TestMisc", "TestProjections"},
 		neverRun:  []string{"TestProjectionSuite", "TestClusterSuite"},
 		notOurs: []notOurs{
@@ -44,6 +47,17 @@ func kurrent() suite {
 			{"TestClusterSuite", "cluster fail-over: every process of a vault may write, and there is no leader to lose"},
 			{"TestMultiAppendEventsSuite", "multi-stream append came with protocol v2 of KurrentDB 25.1; the server says that it is 24.10"},
 		},
+	}
+}
+
+// ours is no stranger's: the event store's own suite, as the static program that is carried to a real EventStoreDB, on a server that is not
+// empty, twice. It fails when it leaves anything behind.
+func ours() *suite {
+	server := "MEDIAVAULT_TEST_ESDB=esdb://127.0.0.1:2114?tls=false"
+	only := []string{"TestESDB", "TestTwoProcesses"}
+	return &suite{
+		name: "esdb", module: "eventstore/esdb, on the vault that holds what the suite before left", folder: "eventstore/esdb", mod: "readonly",
+		modes: []mode{{name: "first/", env: []string{server}, only: only}, {name: "again/", env: []string{server}, only: only}},
 	}
 }
 
