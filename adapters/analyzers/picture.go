@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"image"
+	"image/color"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
@@ -112,6 +113,11 @@ func (l *look) decoded(d decoder, content []byte, size image.Point) (image.Image
 func (l *look) decodedJPEG(content []byte, size image.Point) (image.Image, error) {
 	if end := jpegEnd(content); !bytes.HasSuffix(content[:end], []byte("\xff\xd9")) {
 		return nil, io.ErrUnexpectedEOF // the decoder would make up the rest
+	}
+	// What is printed in four inks, and what is not in luma and chroma, the standard library gets right.
+	c, err := jpeg.DecodeConfig(bytes.NewReader(content))
+	if err != nil || c.ColorModel != color.YCbCrModel && c.ColorModel != color.GrayModel {
+		return jpeg.Decode(bytes.NewReader(content))
 	}
 	by := 1
 	for by < 8 && 2*by <= factor(size, l.report.Orientation) {

@@ -38,14 +38,22 @@ func film(t *testing.T, ffmpeg string) *os.File {
 // Where a tool is not installed, what it would do cannot be done, and that is said; where it is, it has to work.
 func TestVideosAreReadByTheToolsThatAreThere(t *testing.T) {
 	t.Parallel()
-	tools, e := analyzers.FindTools(), examiner(t)
-	if tools.FFmpeg == "" || tools.FFprobe == "" {
-		if _, err := (analyzers.Tools{}).WithoutMetadata(t.Context(), nil, "video/mp4", 1); !errors.Is(err, analyzers.ErrCannot) {
+	t.Run("without them nothing is done, and that is said", func(t *testing.T) {
+		none := analyzers.ToolsBy(func(string) (string, error) { return "", exec.ErrNotFound })
+		if none != (analyzers.Tools{}) {
+			t.Errorf("found %+v", none)
+		}
+		if _, err := none.WithoutMetadata(t.Context(), nil, "video/mp4", 1); !errors.Is(err, analyzers.ErrCannot) {
 			t.Errorf("got %v", err)
 		}
-		return
+	})
+	if tools := analyzers.FindTools(); tools.FFmpeg != "" && tools.FFprobe != "" {
+		t.Run("with them they work", func(t *testing.T) { readByTools(t, tools) })
 	}
-	in := film(t, tools.FFmpeg)
+}
+
+func readByTools(t *testing.T, tools analyzers.Tools) {
+	in, e := film(t, tools.FFmpeg), examiner(t)
 	s, err := tools.Probe(t.Context(), in)
 	if err != nil || s.Width != 640 || s.Height != 360 || s.Video != "h264" || s.Audio != "aac" || s.Length < 1900*time.Millisecond || !s.Telling {
 		t.Fatalf("got %+v, %v", s, err)
@@ -97,10 +105,18 @@ func TestVideosAreReadByTheToolsThatAreThere(t *testing.T) {
 
 func TestThePageOfAPDFIsDrawnWhereARendererIsThere(t *testing.T) {
 	t.Parallel()
-	tools, e := analyzers.FindTools(), examiner(t)
-	if tools.PDFToPPM == "" {
-		return
+	if tools := analyzers.FindTools(); tools.PDFToPPM != "" {
+		drawFirstPage(t, tools)
 	}
+	// Without a renderer the vault never asks for the page: see the reactor Derivatives.
+	if none := (analyzers.Tools{}); analyzers.Draws("application/pdf") || none.PDFToPPM != "" {
+		t.Error("a PDF is drawn by nothing")
+	}
+}
+
+func drawFirstPage(t *testing.T, tools analyzers.Tools) {
+	t.Helper()
+	e := examiner(t)
 	in, err := analyzers.Spool(bytes.NewReader(pdfOf("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 400]>>")))
 	if err != nil {
 		t.Fatal(err)
