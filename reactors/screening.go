@@ -88,17 +88,6 @@ func (s *Subject) Open(ctx context.Context) (*blobs.Blob, error) {
 	return s.media.Open(ctx, s.File.Object)
 }
 
-// Picture is a small picture of the content (200, 400) that the vault itself encoded, so that it may be decoded in process; nil
-// when there is none.
-func (s *Subject) Picture(name string) []byte {
-	for _, p := range s.Examined.Report.Pictures {
-		if p.Name == name {
-			return p.Bytes
-		}
-	}
-	return nil
-}
-
 // Name implements Reactor.
 func (Screening) Name() string { return "screening" }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/adapters/analyzers/pii"
 	"github.com/mediavault-io/mediavault/adapters/auth"
 	"github.com/mediavault-io/mediavault/adapters/blobs"
@@ -155,6 +156,8 @@ type app struct {
 	rebuilds *rebuilds
 	people   *addresses    // while it serves
 	children *sandbox.Pool // decode untrusted bytes
+	tools    analyzers.Tools
+	spent    reactors.Spent // what screening costs
 }
 
 func openApp(ctx context.Context, cfg config.Config, log *slog.Logger, migrate bool) (*app, error) {

@@ -102,7 +102,7 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 	case "reactors":
 		return bench.Reactors(ctx, s.cfg.DatabaseURL, out, bench.ReactorOptions{Events: events})
 	case "screening":
-		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactAndProject, Photos: events})
+		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactAndProject, Spent: a.spent.CPU, Photos: events})
 	default:
 		return bench.Projections(ctx, s.cfg.DatabaseURL, out, bench.ProjectionOptions{Events: events})
 	}

@@ -43,10 +43,12 @@ func doctor(ctx context.Context, out io.Writer, tools analyzers.Tools, cfg confi
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", name, state, says)
 	}
+	fmt.Fprintf(table, "built in\tworks\tthumbnails of JPEG, PNG, GIF, WebP, BMP and TIFF, and of what cameras put into raw files\n")
 	line("ffprobe", tools.FFprobe, "duration, size, codecs and tags of video and sound",
 		"no duration, size or codecs of video and sound; of their tags only a marked place is noticed (Debian: apt-get install ffmpeg)")
-	line("ffmpeg", tools.FFmpeg, "posters, videos that browsers play, and copies of video and sound without place and names",
-		"no posters and no videos made for browsers; video and sound that carry a place or names are not handed to others (Debian: apt-get install ffmpeg)")
+	line("ffmpeg", tools.FFmpeg, "posters, videos that browsers play, frames of videos to be scored, copies of video and sound without place and names; thumbnails of AVIF, JPEG XL, JPEG 2000, Photoshop, Radiance and icons",
+		"no posters, no videos made for browsers, no scores of videos; video and sound that carry a place or names are not handed to others; no thumbnails of JPEG XL, JPEG 2000, Photoshop, Radiance and icons (Debian: apt-get install ffmpeg)")
+	line("heif-thumbnailer", tools.HEIFThumbnailer, "thumbnails of HEIC, HEIF and AVIF", "no thumbnails of HEIC and HEIF (Debian: apt-get install heif-thumbnailer)")
 	line("pdftoppm", tools.PDFToPPM, "thumbnails of PDFs", "no thumbnails of PDFs (Debian: apt-get install poppler-utils)")
 	scanner := ""
 	if c.Clamd != "" {

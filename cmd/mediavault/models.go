@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/adapters/analyzers/doctext"
 	"github.com/mediavault-io/mediavault/adapters/analyzers/nsfw"
 	"github.com/mediavault-io/mediavault/adapters/analyzers/pii"
@@ -67,7 +68,7 @@ func localModel(cfg config.Config) (*nsfw.Model, string, error) {
 
 // contentStages are the stages that look at what a version shows and says.
 func (a *app) contentStages(patterns *pii.Set) ([]reactors.Stage, error) {
-	pictures := reactors.NSFW{Review: a.cfg.NSFWReview, Required: a.cfg.NSFWRequired}
+	pictures := reactors.NSFW{Review: a.cfg.NSFWReview, Required: a.cfg.NSFWRequired, Tools: a.tools, Examiner: analyzers.Examiner{Pool: a.children}}
 	if a.cfg.NSFWURL != "" {
 		pictures.Scorer = nsfw.NewRemote(a.cfg.NSFWURL)
 	} else {

@@ -11,6 +11,7 @@ import (
 // screening builds what looks at new bytes. A further stage is one more line here.
 func (a *app) screening(policy media.Policy) reactors.Screening {
 	c := a.cfg.Screening
+	a.tools = analyzers.FindTools()
 	a.children = sandbox.NewPool(sandbox.Options{Children: c.Children, Limits: sandbox.Limits{Memory: c.ChildMemory, CPU: c.ChildCPU}})
 	malware := reactors.Malware{Most: c.ClamdMax}
 	if c.Clamd != "" {
@@ -20,14 +21,14 @@ func (a *app) screening(policy media.Policy) reactors.Screening {
 	stages = append(stages, malware) // before anything is decoded
 	stages = append(stages, reactors.ExaminedStages()...)
 	return reactors.Screening{
-		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore, Tools: analyzers.FindTools(),
+		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore, Tools: a.tools, Spent: &a.spent,
 		Thresholds: analyzers.Thresholds{Pixels: c.MaxPixels, Pages: c.MaxPages, Expanded: c.MaxExpanded, Ratio: c.MaxRatio},
 	}
 }
 
 // derivatives builds what makes posters, pages and videos to be played.
 func (a *app) derivatives() reactors.Derivatives {
-	return reactors.Derivatives{Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Tools: analyzers.FindTools()}
+	return reactors.Derivatives{Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Tools: a.tools}
 }
 
 // close ends the children, and then what every part stands on.

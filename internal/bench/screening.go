@@ -22,7 +22,8 @@ import (
 type ScreeningOptions struct {
 	Store *eventstore.Store
 	Media *commands.Media
-	React func(context.Context) error // runs the reactors until its context ends
+	React func(context.Context) error     // runs the reactors until its context ends
+	Spent func() map[string]time.Duration // the CPU time that each stage has taken so far
 	// Photos of 12 megapixels that wait when the reactors start; 0: 60. Small files that come one by one; 0: 200.
 	Photos, Small int
 }
@@ -43,10 +44,11 @@ func Screening(ctx context.Context, w io.Writer, o ScreeningOptions) error {
 	reacting, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	began := time.Now()
+	began, cpu := time.Now(), newOwnCPUMeter()
+	cpu.start()
 	go func() { ended <- o.React(reacting) }() // awaited below
 	memory := watchMemory(reacting)
-	first, last, took, err := o.await(ctx, ids)
+	first, last, err := o.await(ctx, ids)
 	if err != nil {
 		return errors.Join(err, end(stop, ended))
 	}
@@ -54,12 +56,14 @@ func Screening(ctx context.Context, w io.Writer, o ScreeningOptions) error {
 	rate := float64(len(ids)-1) / last.Sub(first).Seconds()
 	fmt.Fprintf(w, "photos of 12 megapixels, %.1f MB each, %d waiting    %.1f images/s (all in %v), heap of the parent at most %d MiB\n",
 		float64(size)/1e6, len(ids), rate, last.Sub(began).Round(10*time.Millisecond), memory.Load()>>20)
-	var all time.Duration
+	each := cpu.per(len(ids))
+	took, all := o.Spent(), time.Duration(0)
 	for _, name := range slices.Sorted(mapsKeys(took)) {
 		all += took[name]
 		fmt.Fprintf(w, "  stage %-10s %6.3f CPU-seconds per image\n", name, took[name].Seconds()/float64(len(ids)))
 	}
-	fmt.Fprintf(w, "  all stages       %6.3f\n", all.Seconds()/float64(len(ids)))
+	fmt.Fprintf(w, "  all stages       %6.3f CPU-seconds per image, of the children's part and of the thread that looks\n  %s, for everything but the children\n",
+		all.Seconds()/float64(len(ids)), each)
 	late, err := o.small(ctx)
 	if err == nil {
 		slices.Sort(late)
@@ -131,16 +135,15 @@ func (o ScreeningOptions) photos(ctx context.Context) (ids []domain.MediaID, siz
 	return ids, len(different[0]), nil
 }
 
-// await waits until all are screened, and answers when the first and the last was, and what the stages took in all.
-func (o ScreeningOptions) await(ctx context.Context, ids []domain.MediaID) (first, last time.Time, took map[string]time.Duration, err error) {
+// await waits until all are screened, and answers when the first and the last was.
+func (o ScreeningOptions) await(ctx context.Context, ids []domain.MediaID) (first, last time.Time, err error) {
 	waiting := map[domain.MediaID]bool{}
 	for _, id := range ids {
 		waiting[id] = true
 	}
-	took = map[string]time.Duration{}
 	for batch, err := range o.Store.Follow(ctx, 0, eventstore.Filter{Types: []string{media.Screened{}.EventType()}}) {
 		if err != nil {
-			return first, last, nil, err
+			return first, last, err
 		}
 		for _, rec := range batch.Events {
 			e, ok := rec.Event.(media.Screened)
@@ -150,21 +153,18 @@ func (o ScreeningOptions) await(ctx context.Context, ids []domain.MediaID) (firs
 				delete(waiting, id)
 			}
 			if e.Verdict != media.VerdictClean {
-				return first, last, nil, fmt.Errorf("a photo was found %s: %+v", e.Verdict, e.Stages)
+				return first, last, fmt.Errorf("a photo was found %s: %+v", e.Verdict, e.Stages)
 			}
 			if first.IsZero() {
 				first = rec.At
 			}
 			last = rec.At
-			for _, s := range e.Stages {
-				took[s.Name] += s.Duration
-			}
 		}
 		if len(waiting) == 0 {
-			return first, last, took, nil
+			return first, last, nil
 		}
 	}
-	return first, last, nil, ctx.Err()
+	return first, last, ctx.Err()
 }
 
 // small uploads small files one by one, each when the one before is screened.
