@@ -3,22 +3,25 @@
 -- The log: what happened, in order, for ever. The Postgres store (eventstore/postgres) writes it, and nobody else does.
 CREATE TABLE events (
     position    bigint      NOT NULL,             -- place in the whole log: 1, 2, 3, ... without a gap
+    origin      bigint      NOT NULL,             -- of the stream: the position of its revision 0; names it in the indexes
     revision    bigint      NOT NULL,             -- place in the stream: 0, 1, 2, ...
     recorded_at timestamptz NOT NULL,             -- set by the store; never before that of an earlier position
     event_id    uuid        NOT NULL,
-    stream      text        COLLATE "C" NOT NULL,
-    category    text        COLLATE "C" NOT NULL, -- of the stream: the part before the first '-'
+    stream      text        COLLATE "C" NOT NULL, -- its category is the part before the first '-'
     type        text        COLLATE "C" NOT NULL,
     data        bytea       NOT NULL,             -- bytes, not jsonb: they are hashed and proved, and never rewritten
     metadata    bytea       NOT NULL,
 
     CONSTRAINT events_pkey PRIMARY KEY (position),
-    CONSTRAINT events_revision_key UNIQUE (stream, revision)
+    CONSTRAINT events_revision_key UNIQUE (origin, revision)
 );
 
--- Ids are for ever: no stream has one twice. POSIX compares bytes as C does, but is another collation to the planner, so that it
--- cannot take this index for reading a stream, where it would have to sort.
-CREATE UNIQUE INDEX events_id_key ON events (stream COLLATE "POSIX", event_id);
+-- A number of eight bytes in the place of a name of some forty: these indexes are half as large, and quicker to write.
+CREATE UNIQUE INDEX events_stream_key ON events (stream) WHERE revision = 0;
+
+-- Ids are for ever: no stream has one twice. The expression is the origin, but not to the planner, so that it cannot take this index
+-- for reading a stream, where it would have to sort.
+CREATE UNIQUE INDEX events_id_key ON events ((origin | 0), event_id);
 
 -- Every key above grows at its right end or near it: appending costs the same at 1 M and at 20 M events.
 

@@ -22,12 +22,13 @@ const (
 // its connection and is the only goroutine that writes.
 type committer struct {
 	log  *Log
-	conn *pgx.Conn   // nil: not connected
-	next *request    // taken from the queue, but too large for the batch before
-	copy *copyBuffer // nil: none yet, or one that was given up
+	conn *pgx.Conn // nil: not connected
+	next *request  // taken from the queue, but too large for the batch before
+	copy copyRows
 
-	revisions map[eventstore.Stream]eventstore.Revision // of streams that were written lately, as long as the head is at
-	at        eventstore.Position                       // this: then nobody else has written since
+	streams map[eventstore.Stream]written // that were written lately, as long as the head is at
+	at      eventstore.Position           // this: then nobody else has written since
+	block   block                         // the last one, likewise
 
 	expected int           // appends that the next batch will have if those answered come again
 	linger   time.Duration // how long to wait for them
@@ -173,6 +174,9 @@ func (c *committer) attempt(ctx context.Context, batch []*request) error {
 	if err := c.connected(ctx); err != nil {
 		return err
 	}
+	if c.at == 0 {
+		c.block.forget()
+	}
 	p := newPlacing(batch)
 	err := c.lookUp(ctx, p)
 	c.at = 0 // until it is known how this ends
@@ -202,16 +206,16 @@ func (c *committer) attempt(ctx context.Context, batch []*request) error {
 	return nil
 }
 
-// keptRevisions is of how many streams the revision is remembered.
-const keptRevisions = 16_384
+// keptStreams is how many streams are remembered.
+const keptStreams = 16_384
 
 // remember keeps what is known of the streams after a batch.
 func (c *committer) remember(p *placing) {
-	if c.revisions == nil || len(c.revisions) > keptRevisions {
-		c.revisions = make(map[eventstore.Stream]eventstore.Revision, keptRevisions)
+	if c.streams == nil || len(c.streams) > keptStreams {
+		c.streams = make(map[eventstore.Stream]written, keptStreams)
 	}
 	for i, name := range p.names {
-		c.revisions[eventstore.Stream(name)] = p.streams[i].now
+		c.streams[eventstore.Stream(name)] = written{origin: p.streams[i].origin, revision: p.streams[i].now}
 	}
 	c.at = p.head
 }
@@ -246,27 +250,30 @@ func (c *committer) answer(p *placing) {
 const (
 	takeHeadSQL = `SELECT position, recorded_at FROM events_head FOR UPDATE`
 
-	// A subselect, so that each stream is one probe of the index, however long the stream is.
-	revisionsSQL = `
-		SELECT coalesce((SELECT e.revision FROM events e WHERE e.stream = s.name ORDER BY e.revision DESC LIMIT 1), -1)
-		FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n) ORDER BY s.n`
+	// Each stream and id is a few probes of indexes, however long the log is. The limits keep the planner from turning that into a join
+	// of its own, which is as good only as long as the log is as short as it is when the statement is planned.
+	streamsSQL = `
+		SELECT coalesce(o.position, 0), coalesce((SELECT e.revision FROM events e WHERE e.origin = o.position ORDER BY e.revision DESC LIMIT 1), -1)
+		FROM unnest($1::text[]) WITH ORDINALITY AS s(name, n)
+		LEFT JOIN LATERAL (SELECT o.position FROM events o WHERE o.stream = s.name AND o.revision = 0 LIMIT 1) AS o ON true ORDER BY s.n`
 
 	idsSQL = `
-		SELECT q.stream, e.event_id, e.revision, e.position, e.recorded_at
-		FROM unnest($1::text[], $2::uuid[]) AS q(stream, event_id)
-		JOIN events e ON e.stream COLLATE "POSIX" = q.stream AND e.event_id = q.event_id`
+		SELECT q.stream, e.event_id, e.revision, e.position, e.recorded_at FROM unnest($1::text[], $2::uuid[]) AS q(stream, event_id)
+		CROSS JOIN LATERAL (SELECT o.position FROM events o WHERE o.stream = q.stream AND o.revision = 0 LIMIT 1) AS o
+		CROSS JOIN LATERAL (SELECT e.event_id, e.revision, e.position, e.recorded_at FROM events e
+			WHERE e.origin | 0 = o.position AND e.event_id = q.event_id LIMIT 1) AS e`
 )
 
 // lookUp begins the transaction, takes the head row (waiting for another process that has it), and then, seeing all that
-// was committed before, reads the revisions of the streams and the ids that must be checked. Revisions that are remembered
-// are not read, unless the head tells that somebody else has written.
+// was committed before, reads how far the streams reach and the ids that must be checked. What is remembered of streams is
+// not read, unless the head tells that somebody else has written.
 func (c *committer) lookUp(ctx context.Context, p *placing) error {
 	names, states := p.names, p.streams
 	if c.at > 0 {
 		names, states = nil, nil
 		for i, name := range p.names {
-			if revision, ok := c.revisions[eventstore.Stream(name)]; ok {
-				p.streams[i].revision = revision
+			if w, ok := c.streams[eventstore.Stream(name)]; ok {
+				p.streams[i].written = w
 			} else {
 				names, states = append(names, name), append(states, p.streams[i])
 			}
@@ -276,7 +283,7 @@ func (c *committer) lookUp(ctx context.Context, p *placing) error {
 	b.Queue("begin")
 	b.Queue(takeHeadSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&p.base, &p.baseAt) })
 	if len(names) > 0 {
-		b.Queue(revisionsSQL, names).Query(func(rows pgx.Rows) error { return scanRevisions(rows, states) })
+		b.Queue(streamsSQL, names).Query(func(rows pgx.Rows) error { return scanStreams(rows, states) })
 	}
 	if streams, ids := p.toCheck(); len(ids) > 0 {
 		b.Queue(idsSQL, streams, ids).Query(p.found)
@@ -284,18 +291,18 @@ func (c *committer) lookUp(ctx context.Context, p *placing) error {
 	if err := c.conn.SendBatch(ctx, b).Close(); err != nil || c.at == 0 || p.base == c.at {
 		return err
 	}
-	clear(c.revisions)
-	rows, err := c.conn.Query(ctx, revisionsSQL, p.names)
+	clear(c.streams)
+	rows, err := c.conn.Query(ctx, streamsSQL, p.names)
 	if err != nil {
 		return err
 	}
-	return scanRevisions(rows, p.streams)
+	return scanStreams(rows, p.streams)
 }
 
-func scanRevisions(rows pgx.Rows, into []*streamState) error {
+func scanStreams(rows pgx.Rows, into []*streamState) error {
 	defer rows.Close()
 	for i := 0; rows.Next(); i++ {
-		if err := rows.Scan(&into[i].revision); err != nil {
+		if err := rows.Scan(&into[i].written.origin, &into[i].written.revision); err != nil {
 			return err
 		}
 	}
@@ -314,33 +321,16 @@ func (c *committer) lookUpIDs(ctx context.Context, p *placing) error {
 // write is one round trip: Postgres goes on with the statements behind the COPY when that is through, and with none of them
 // when it fails.
 func (c *committer) write(ctx context.Context, p *placing) error {
-	if c.copy == nil {
-		c.copy = &copyBuffer{}
-	}
-	c.copy.fill(p)
-	c.log.head.committing(p.head)
 	sql := fmt.Sprintf(
-		`COPY events (position, revision, recorded_at, event_id, stream, category, type, data, metadata) FROM STDIN (FORMAT binary);
+		`COPY events (position, origin, revision, recorded_at, event_id, stream, type, data, metadata) FROM STDIN (FORMAT binary);
 		%sUPDATE events_head SET position = %d, recorded_at = '%s';
 		NOTIFY %s, '%d';
-		COMMIT`, blocksCompleted(p.base, p.head), p.head, p.at.Format(time.RFC3339Nano), channel, p.head)
-	_, err := c.conn.PgConn().CopyFrom(ctx, c.copy, sql)
-	if err != nil {
-		c.copy = nil // pgx may still be reading it: it does not wait for its sender when a connection is lost
-	}
+		COMMIT`, c.block.completed(p), p.head, p.at.Format(time.RFC3339Nano), channel, p.head)
+	c.log.head.committing(p.head)
+	c.copy.start(p)
+	defer c.copy.stop()
+	_, err := c.conn.PgConn().CopyFrom(ctx, &c.copy, sql)
 	return err
-}
-
-// blocksCompleted is the statement that says what is in the blocks which an append completes; nothing when it completes none.
-func blocksCompleted(base, head eventstore.Position) string {
-	from, through := base/blockSize*blockSize, head/blockSize*blockSize
-	if from == through {
-		return ""
-	}
-	return fmt.Sprintf(`INSERT INTO events_blocks (category, type, block, places)
-		SELECT category, type, (position - 1) / 1024, array_agg(((position - 1) %% 1024)::smallint) FROM events
-		WHERE position > %d AND position <= %d GROUP BY category, type, (position - 1) / 1024;
-		`, from, through)
 }
 
 // rolledBack leaves the connection ready for another attempt, or gives it up.
@@ -359,6 +349,7 @@ func (c *committer) rolledBack(ctx context.Context, err error) error {
 var writerSettings = map[string]string{
 	"application_name":                    "mediavault-append",
 	"idle_in_transaction_session_timeout": "5s",
+	"standard_conforming_strings":         "on", // quote relies on it
 	"plan_cache_mode":                     "force_generic_plan",
 	"enable_seqscan":                      "off",
 	"enable_bitmapscan":                   "off",

@@ -3,52 +3,89 @@ package postgres
 import (
 	"encoding/binary"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// copyBuffer is rows in the binary format of COPY (https://www.postgresql.org/docs/current/sql-copy.html), which Postgres
-// takes in faster than any INSERT. The buffer is kept for the next batch.
-type copyBuffer struct {
-	buf  []byte
-	read int
+// copyRows encodes the rows of a batch in the binary format of COPY (https://www.postgresql.org/docs/current/sql-copy.html), which
+// Postgres takes in faster than any INSERT. It encodes while it is read, so that Postgres is at work from the first rows on.
+type copyRows struct {
+	mu   sync.Mutex // guards all of it: pgx reads in a goroutine that it does not wait for when the connection is lost
+	p    *placing   // nil: there is nothing to read any more
+	rows int        // that are encoded
+	buf  []byte     // kept for the next batch
+	read int        // of buf
 }
 
 // keepBuffer is the largest buffer that is kept, bytes.
 const keepBuffer = 4 << 20
 
-const copyHeader = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
+const (
+	copyHeader  = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
+	copyTrailer = "\xff\xff"
+)
 
-func (c *copyBuffer) fill(p *placing) {
+func (c *copyRows) start(p *placing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.p, c.rows, c.read = p, 0, 0
+	c.buf = append(c.buf[:0], copyHeader...)
+}
+
+// stop waits until nothing of the batch is being read; nothing will be afterwards.
+func (c *copyRows) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.p = nil
 	if cap(c.buf) > keepBuffer {
 		c.buf = nil
 	}
-	b := append(c.buf[:0], copyHeader...)
-	at := microseconds(p.at)
-	for i, r := range p.rows {
-		b = binary.BigEndian.AppendUint16(b, 9)
-		b = appendInt(b, int64(p.base)+int64(i)+1)
-		b = appendInt(b, int64(r.revision))
-		b = appendInt(b, at)
-		b = append(binary.BigEndian.AppendUint32(b, 16), r.entry.ID[:]...)
-		b = appendText(b, string(r.stream))
-		b = appendText(b, r.stream.Category())
-		b = appendText(b, r.entry.Type)
-		b = appendText(b, r.entry.Data)
-		b = appendText(b, r.entry.Metadata)
-	}
-	c.buf, c.read = append(b, 0xff, 0xff), 0
 }
 
 // Read implements io.Reader.
-func (c *copyBuffer) Read(into []byte) (int, error) {
+func (c *copyRows) Read(into []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.p == nil {
+		return 0, io.ErrUnexpectedEOF
+	}
+	if rest := len(c.buf) - c.read; rest < len(into) && c.rows <= len(c.p.rows) {
+		copy(c.buf, c.buf[c.read:])
+		c.buf, c.read = c.buf[:rest], 0
+		c.encode(len(into))
+	}
 	if c.read == len(c.buf) {
 		return 0, io.EOF
 	}
 	n := copy(into, c.buf[c.read:])
 	c.read += n
 	return n, nil
+}
+
+// encode adds rows until the buffer has enough bytes, and the trailer behind the last row.
+func (c *copyRows) encode(enough int) {
+	b, at := c.buf, microseconds(c.p.at)
+	for len(b) < enough && c.rows < len(c.p.rows) {
+		r := &c.p.rows[c.rows]
+		c.rows++
+		b = binary.BigEndian.AppendUint16(b, 9)
+		b = appendInt(b, int64(c.p.base)+int64(c.rows))
+		b = appendInt(b, int64(r.origin))
+		b = appendInt(b, int64(r.revision))
+		b = appendInt(b, at)
+		b = append(binary.BigEndian.AppendUint32(b, 16), r.entry.ID[:]...)
+		b = appendText(b, string(r.stream))
+		b = appendText(b, r.entry.Type)
+		b = appendText(b, r.entry.Data)
+		b = appendText(b, r.entry.Metadata)
+	}
+	if len(b) < enough && c.rows == len(c.p.rows) {
+		b = append(b, copyTrailer...)
+		c.rows++ // that was all
+	}
+	c.buf = b
 }
 
 func appendInt(b []byte, v int64) []byte {

@@ -31,10 +31,17 @@ type placing struct {
 }
 
 type streamState struct {
-	revision eventstore.Revision // before the batch
+	written  written             // before the batch
 	now      eventstore.Revision // after what was placed
+	origin   eventstore.Position // after what was placed
 	requests int
 	placed   map[uuid.UUID]place // by this batch; only kept where several requests share the stream
+}
+
+// written is what is known of a stream: where it begins, which is what the indexes name it by, and how far it reaches.
+type written struct {
+	origin   eventstore.Position // of revision 0; 0: there is no such stream
+	revision eventstore.Revision // the last one; -1: there is no such stream
 }
 
 type idKey struct {
@@ -58,6 +65,7 @@ type outcome struct {
 type row struct {
 	entry    *eventstore.Entry
 	stream   eventstore.Stream
+	origin   eventstore.Position
 	revision eventstore.Revision
 }
 
@@ -119,7 +127,7 @@ func (p *placing) place(now time.Time) {
 		p.at = p.baseAt.UTC()
 	}
 	for _, s := range p.streams {
-		s.now, s.placed = s.revision, nil
+		s.now, s.origin, s.placed = s.written.revision, s.written.origin, nil
 	}
 	for _, r := range p.requests {
 		p.outcomes = append(p.outcomes, p.placeOne(r, p.byName[r.stream]))
@@ -145,10 +153,13 @@ func (p *placing) placeOne(r *request, s *streamState) outcome {
 	if s.requests > 1 && s.placed == nil {
 		s.placed = map[uuid.UUID]place{}
 	}
+	if s.now < 0 {
+		s.origin = p.head + 1
+	}
 	for i := range r.entries {
 		s.now++
 		p.head++
-		p.rows = append(p.rows, row{entry: &r.entries[i], stream: r.stream, revision: s.now})
+		p.rows = append(p.rows, row{entry: &r.entries[i], stream: r.stream, origin: s.origin, revision: s.now})
 		if s.placed != nil {
 			s.placed[r.entries[i].ID] = place{revision: s.now, position: p.head, at: p.at}
 		}

@@ -22,15 +22,17 @@ const (
 // What a reader selects, in the order of rawOf.
 const columns = `e.position, e.revision, e.recorded_at, e.event_id, e.stream, e.type, e.data, e.metadata`
 
-// The row comparisons can only be answered in order from the index on (stream, revision): no statistics, however wrong, make
-// the planner choose another way.
+// The indexes name a stream by its origin. The row comparisons can only be answered in order from the index on (origin, revision):
+// no statistics, however wrong, make the planner choose another way.
 const (
+	originSQL = `(SELECT o.position FROM events o WHERE o.stream = $1 AND o.revision = 0)`
+
 	streamForwardSQL = `SELECT ` + columns + ` FROM events e
-		WHERE (e.stream, e.revision) >= ($1, $2) AND (e.stream, e.revision) <= ($1, 9223372036854775807)
-		ORDER BY e.stream, e.revision LIMIT $3`
+		WHERE (e.origin, e.revision) >= (` + originSQL + `, $2) AND (e.origin, e.revision) <= (` + originSQL + `, 9223372036854775807)
+		ORDER BY e.origin, e.revision LIMIT $3`
 	streamBackwardSQL = `SELECT ` + columns + ` FROM events e
-		WHERE (e.stream, e.revision) <= ($1, $2) AND (e.stream, e.revision) >= ($1, 0)
-		ORDER BY e.stream DESC, e.revision DESC LIMIT $3`
+		WHERE (e.origin, e.revision) <= (` + originSQL + `, $2) AND (e.origin, e.revision) >= (` + originSQL + `, 0)
+		ORDER BY e.origin DESC, e.revision DESC LIMIT $3`
 
 	headSQL = `SELECT position FROM events_head`
 

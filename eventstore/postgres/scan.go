@@ -36,8 +36,6 @@ const (
 	window   = 4 * pageEvents // positions of a dense step under a filter
 	thinOut  = 16             // go sparse when fewer than one in so many matches
 	thickens = 4              // go dense when more than one in so many matches
-
-	blockSize = 1024 // positions, as the table events_blocks has them
 )
 
 // In the dense statement the conditions on names are written so that no index on them can be used, in the sparse ones the row
@@ -45,7 +43,7 @@ const (
 const (
 	denseSQL = `SELECT ` + columns + ` FROM events e
 		WHERE e.position > $1 AND e.position < $2
-		AND ($3::text[] IS NULL OR e.category = ANY ($3)) AND ($4::text[] IS NULL OR e.type = ANY ($4))
+		AND ($3::text[] IS NULL OR split_part(e.stream, '-', 1) = ANY ($3)) AND ($4::text[] IS NULL OR e.type = ANY ($4))
 		ORDER BY e.position LIMIT $5`
 
 	sparseSQL = `SELECT ` + columns + ` FROM (

@@ -14,11 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mediavault-io/mediavault/adapters/keys"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/eventstore"
-	"github.com/mediavault-io/mediavault/eventstore/postgres"
 	"github.com/mediavault-io/mediavault/reactors"
 )
 
@@ -34,30 +32,12 @@ type ReactorOptions struct {
 // is given to a reactor that waits.
 func Reactors(ctx context.Context, url string, w io.Writer, o ReactorOptions) error {
 	o.Events, o.Slow, o.Single = cmpOr(o.Events, 200_000), cmpOr(o.Slow, 10_000), cmpOr(o.Single, 500)
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	defer pool.Close()
-	masters, err := keys.ParseMasters(keys.NewMaster())
+	opened, err := openStore(ctx, url, media.Types)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.Open(ctx, pool, masters)
-	if err != nil {
-		return err
-	}
-	defer ring.Close()
-	log, err := postgres.Open(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	codec, err := eventstore.NewCodec(ring, media.Types)
-	if err != nil {
-		return err
-	}
-	b := reactorBench{ReactorOptions: o, ctx: ctx, w: w, pool: pool, store: eventstore.New(log, codec)}
+	defer opened.close()
+	b := reactorBench{ReactorOptions: o, ctx: ctx, w: w, pool: opened.pool, store: opened.store}
 	for _, step := range []func() error{b.fill, b.reading, b.nothing, b.slow, b.single} {
 		if err := step(); err != nil {
 			return err

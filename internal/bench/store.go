@@ -16,18 +16,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/mediavault-io/mediavault/adapters/keys"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/eventstore"
-	"github.com/mediavault-io/mediavault/eventstore/postgres"
 )
 
 // Options say how much to measure. The zero Options measure what docs/benchmarks.md shows.
 type Options struct {
 	Callers int           // that append at once; 64
 	For     time.Duration // each measurement of appending; 10 s
-	Events  int           // to be read; appended first where there are fewer; 500,000
+	Events  int           // that are there before anything is measured, and are read in the end; 500,000
+	Fill    int           // 0, or: only appending is measured, once with 1 M events there and once with so many
 }
 
 func (o Options) orDefault() Options {
@@ -46,31 +45,13 @@ func (o Options) orDefault() Options {
 // Store measures the event store on the migrated database at url, with keys of its own making, and prints what it found to w.
 func Store(ctx context.Context, url string, w io.Writer, o Options) error {
 	o = o.orDefault()
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	defer pool.Close()
-	masters, err := keys.ParseMasters(keys.NewMaster())
+	opened, err := openStore(ctx, url, media.Types)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.Open(ctx, pool, masters)
-	if err != nil {
-		return err
-	}
-	defer ring.Close()
-	log, err := postgres.Open(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	codec, err := eventstore.NewCodec(ring, media.Types)
-	if err != nil {
-		return err
-	}
+	defer opened.close()
 	b := storeBench{
-		Options: o, ctx: ctx, w: w, pool: pool, url: url, log: log, store: eventstore.New(log, codec), codec: codec, cpu: newCPUMeter(ctx, pool),
+		Options: o, ctx: ctx, w: w, url: url, pool: opened.pool, log: opened.log, store: opened.store, codec: opened.codec, cpu: opened.cpu,
 	}
 	return b.run()
 }
@@ -94,6 +75,12 @@ func (b *storeBench) run() error {
 	}
 	fmt.Fprintf(b.w, "an event is %d bytes of data and %d of metadata, with sealed title, address and user agent\n\n",
 		len(prepared[0].Data), len(prepared[0].Metadata))
+	if b.Fill > 0 {
+		return b.filled(prepared)
+	}
+	if err := b.fillTo(prepared, b.Events); err != nil {
+		return err
+	}
 	one, err := b.appends(prepared, 1)
 	if err != nil {
 		return err
@@ -103,6 +90,9 @@ func (b *storeBench) run() error {
 		return err
 	}
 	if err := b.peers(prepared[0], one, ten); err != nil {
+		return err
+	}
+	if err := b.messageDB(prepared, one, ten); err != nil {
 		return err
 	}
 	sealed, err := b.sealed()
@@ -248,17 +238,7 @@ func (b *storeBench) measure(each int, appendOne func(*rand.Rand, eventstore.Str
 
 // reads reads everything by one reader: as bytes, and decoded and opened.
 func (b *storeBench) reads(prepared []eventstore.Entry) error {
-	head, err := b.log.Head(b.ctx)
-	for err == nil && int(head) < b.Events {
-		entries := slices.Clone(prepared[:5000])
-		rnd := rand.New(rand.NewPCG(uint64(head), 7)) //nolint:gosec // a load needs no secrets
-		for i := range entries {
-			entries[i].ID = newID(rnd)
-		}
-		_, err = b.log.Append(b.ctx, newStream(), eventstore.NoStream, entries...)
-		head += 5000
-	}
-	if err != nil {
+	if err := b.fillTo(prepared, b.Events); err != nil {
 		return err
 	}
 	for range 2 { // the second time Postgres has it in memory

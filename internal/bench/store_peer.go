@@ -28,8 +28,8 @@ const (
 		INSERT INTO bench_head VALUES (0);
 		CREATE TABLE bench_events (LIKE events INCLUDING INDEXES INCLUDING STORAGE)`
 	peerHeadSQL   = `UPDATE bench_head SET position = position + 1 RETURNING position`
-	peerInsertSQL = `INSERT INTO bench_events (position, revision, recorded_at, event_id, stream, category, type, data, metadata)
-		VALUES ($1, 0, now(), gen_random_uuid(), 'media-' || gen_random_uuid(), 'media', 'media.described', $2, $3)`
+	peerInsertSQL = `INSERT INTO bench_events (position, origin, revision, recorded_at, event_id, stream, type, data, metadata)
+		VALUES ($1, $1, 0, now(), gen_random_uuid(), 'media-' || gen_random_uuid(), 'media.described', $2, $3)`
 )
 
 func (b *storeBench) peers(e eventstore.Entry, one, ten figures) error {
@@ -68,8 +68,8 @@ func (b *storeBench) peerPgbench(program string, e eventstore.Entry, clients int
 	}
 	defer os.RemoveAll(dir)
 	script := filepath.Join(dir, "peer.sql")
-	insert := fmt.Sprintf(`INSERT INTO bench_events (position, revision, recorded_at, event_id, stream, category, type, data, metadata)
-		VALUES (:position, 0, now(), gen_random_uuid(), 'media-' || gen_random_uuid(), 'media', 'media.described', '\x%x', '\x%x')`,
+	insert := fmt.Sprintf(`INSERT INTO bench_events (position, origin, revision, recorded_at, event_id, stream, type, data, metadata)
+		VALUES (:position, :position, 0, now(), gen_random_uuid(), 'media-' || gen_random_uuid(), 'media.described', '\x%x', '\x%x')`,
 		e.Data, e.Metadata)
 	if err := os.WriteFile(script, []byte("BEGIN;\n"+peerHeadSQL+" \\gset\n"+insert+";\nCOMMIT;\n"), 0o600); err != nil {
 		return 0, err

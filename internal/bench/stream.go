@@ -16,13 +16,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/mediavault-io/mediavault/adapters/keys"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/eventstore"
-	"github.com/mediavault-io/mediavault/eventstore/postgres"
 	"github.com/mediavault-io/mediavault/streamapi"
 )
 
@@ -42,30 +38,12 @@ func Stream(ctx context.Context, url string, w io.Writer, o StreamOptions) (err 
 	if o.Subscribers == 0 {
 		o.Subscribers = 1000
 	}
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	defer pool.Close()
-	masters, err := keys.ParseMasters(keys.NewMaster())
+	opened, err := openStore(ctx, url, media.Types)
 	if err != nil {
 		return err
 	}
-	ring, err := keys.Open(ctx, pool, masters)
-	if err != nil {
-		return err
-	}
-	defer ring.Close()
-	log, err := postgres.Open(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	codec, err := eventstore.NewCodec(ring, media.Types)
-	if err != nil {
-		return err
-	}
-	server, err := streamapi.New(streamapi.Options{Log: log, Authenticate: everybody{}, Own: catalog.Categories()})
+	defer opened.close()
+	server, err := streamapi.New(streamapi.Options{Log: opened.log, Authenticate: everybody{}, Own: catalog.Categories()})
 	if err != nil {
 		return err
 	}
@@ -90,7 +68,7 @@ func Stream(ctx context.Context, url string, w io.Writer, o StreamOptions) (err 
 	defer func() { err = errors.Join(err, load.stop()) }()
 	b := streamBench{
 		storeBench: storeBench{
-			Options: o.Options, ctx: ctx, w: w, pool: pool, url: url, log: log, store: eventstore.New(log, codec), codec: codec, cpu: newCPUMeter(ctx, pool),
+			Options: o.Options, ctx: ctx, w: w, url: url, pool: opened.pool, log: opened.log, store: opened.store, codec: opened.codec, cpu: opened.cpu,
 		},
 		subscribers: o.Subscribers, addr: listener.Addr().String(), load: load,
 	}

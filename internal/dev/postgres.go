@@ -208,6 +208,7 @@ func (p *Postgres) command(ctx context.Context, name string, args ...string) *ex
 	cmd := exec.CommandContext(ctx, filepath.Join(p.bin.Dir, name), args...)
 	cmd.Dir = "/" // ours may be out of its reach
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + p.bin.Dir + ":/usr/local/bin:/usr/bin:/bin", "HOME=/"}
+	cmd.Env = append(cmd.Env, allocator...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	p.who.apply(cmd, filepath.Join(p.data, "x"), filepath.Join(p.socket, "x"), filepath.Join(p.bin.Dir, "x"))
 	return cmd

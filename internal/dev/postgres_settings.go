@@ -11,6 +11,10 @@ import (
 	"strings"
 )
 
+// allocator tells glibc to keep what a statement has freed, up to 16 MB, for the next one. It would give it back to the system and
+// fault it in again page by page for each batch of events, which is some tenth of what Postgres does for them. Others ignore it.
+var allocator = []string{"MALLOC_TRIM_THRESHOLD_=16777216", "MALLOC_MMAP_THRESHOLD_=8388608", "MALLOC_TOP_PAD_=1048576"}
+
 // settings of the postmaster. They stand on its command line, over whatever the cluster's own files say.
 func (p *Postgres) settings() map[string]string {
 	settings := map[string]string{
