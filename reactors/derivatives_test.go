@@ -10,6 +10,7 @@ import (
 
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/reactors"
 )
 
@@ -29,25 +30,97 @@ func TestWithoutToolsAVideoThatTellsIsTheOwnersAlone(t *testing.T) {
 	}
 }
 
-// Where ffmpeg is installed it has to work; where it is not, the test above says what is missing.
-func TestAVideoGetsAPosterACopyWithoutPlaceAndOneThatPlays(t *testing.T) {
-	t.Parallel()
-	d := newDarkroom(t)
-	d.screening.Tools = analyzers.FindTools()
-	if d.screening.Tools.FFmpeg == "" || d.screening.Tools.FFprobe == "" {
-		return
-	}
+// filmed is a short video with a place, as a telephone makes it.
+func filmed(t *testing.T, tools analyzers.Tools) []byte {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "film.mov")
-	out, err := exec.CommandContext(t.Context(), d.screening.Tools.FFmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:d=1", "-c:v", "libx264",
+	out, err := exec.CommandContext(t.Context(), tools.FFmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:d=1", "-c:v", "libx264",
 		"-preset", "ultrafast", "-metadata", "location=+53.5511+009.9937/", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	film, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	must(t, err)
+	return film
+}
+
+// made has the slow derivatives made of what was screened, twice.
+func (d *darkroom) made(rec eventstore.Recorded, tools analyzers.Tools) media.Version {
+	d.t.Helper()
+	makes := reactors.Derivatives{Media: d.media, Examiner: d.screening.Examiner, Tools: tools}
+	for range 2 {
+		for rec, err := range d.store.Stream(d.t.Context(), rec.Stream, 0) {
+			must(d.t, err)
+			if _, screened := rec.Event.(media.Screened); screened {
+				must(d.t, makes.React(d.t.Context(), rec))
+			}
+		}
 	}
-	rec := d.upload("film.mov", film)
+	return d.state(rec).Versions[0]
+}
+
+// blank is a PDF with one empty page.
+const blank = "%PDF-1.4\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n2 0 obj\n<</Type/Pages/Kids[3 0 R]/Count 1>>\nendobj\n" +
+	"3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 400]>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+func TestWithoutToolsEverythingIsDeliverableAndSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	d := newDarkroom(t)
+	heic, err := os.ReadFile("../adapters/analyzers/testdata/scene.heic")
+	must(t, err)
+	for name, content := range map[string][]byte{"film.mp4": []byte(mp4), "page.pdf": []byte(blank), "scene.heic": heic} {
+		rec := d.upload(name, content)
+		s := d.react(rec)
+		v := d.made(rec, analyzers.Tools{})
+		if !s.Deliverable(0) || len(v.Derivatives) > 0 || v.NoPicture != media.NoPictureToolMissing {
+			t.Errorf("%s: %s, %+v, %q", name, said(s), v.Derivatives, v.NoPicture)
+		}
+	}
+}
+
+func TestWithToolsPicturesAreMadeOfWhatTheyKnow(t *testing.T) {
+	t.Parallel()
+	d, tools := newDarkroom(t), analyzers.FindTools()
+	d.screening.Tools = tools
+	heic, err := os.ReadFile("../adapters/analyzers/testdata/scene.heic")
+	must(t, err)
+	for _, c := range []struct {
+		name, tool string
+		content    []byte
+	}{{"page.pdf", tools.PDFToPPM, []byte(blank)}, {"scene.heic", tools.HEIFThumbnailer, heic}} {
+		rec := d.upload(c.name, c.content)
+		s := d.react(rec)
+		v := d.made(rec, tools)
+		_, shown := media.Find(v.Derivatives, media.KindThumbnail, "400")
+		if !s.Deliverable(0) || shown != (c.tool != "") || shown == (v.NoPicture != "") || shown != (v.Blurhash != "") {
+			t.Errorf("%s by %q: %s, %+v, %q", c.name, c.tool, said(s), v.Derivatives, v.NoPicture)
+		}
+	}
+	t.Run("and what none of them can read says so", func(t *testing.T) {
+		rec := d.upload("half.heic", heic[:len(heic)/2])
+		s := d.react(rec)
+		want := media.NoPictureUndecodable
+		if tools.HEIFThumbnailer == "" {
+			want = media.NoPictureToolMissing
+		}
+		if got := s.Versions[0].NoPicture; got != want || len(s.Versions[0].Derivatives) > 0 {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestAVideoGetsAPosterACopyWithoutPlaceAndOneThatPlays(t *testing.T) {
+	t.Parallel()
+	if tools := analyzers.FindTools(); tools.FFmpeg != "" && tools.FFprobe != "" {
+		videoByTools(t, tools) // without them: the tests above
+	}
+}
+
+func videoByTools(t *testing.T, tools analyzers.Tools) {
+	t.Helper()
+	d := newDarkroom(t)
+	d.screening.Tools = tools
+	rec := d.upload("film.mov", filmed(t, tools))
 	s := d.react(rec)
 	v := s.Versions[0]
 	if said(s) != "clean no_scanner" || v.Inspected.Place.Text() != "53.551100,9.993700" || v.Inspected.Video != "h264" || v.Inspected.Width != 320 {
@@ -57,21 +130,7 @@ func TestAVideoGetsAPosterACopyWithoutPlaceAndOneThatPlays(t *testing.T) {
 	if !ok || bytes.Contains(d.bytes(clean.Object), []byte("+53.5")) {
 		t.Error("there is no copy without the place")
 	}
-	makes := reactors.Derivatives{Media: d.media, Examiner: d.screening.Examiner, Tools: d.screening.Tools}
-	for range 2 {
-		for rec, err := range d.store.Stream(t.Context(), rec.Stream, 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, screened := rec.Event.(media.Screened); !screened {
-				continue
-			}
-			if err := makes.React(t.Context(), rec); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	v = d.state(rec).Versions[0]
+	v = d.made(rec, tools)
 	_, poster := media.Find(v.Derivatives, media.KindThumbnail, "400")
 	playable, plays := media.Find(v.Derivatives, media.KindPlayable, "")
 	if !poster || !plays || v.Blurhash == "" || len(v.Derivatives) != 4 {
