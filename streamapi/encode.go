@@ -56,14 +56,21 @@ type shown struct {
 // encoder writes events into blocks, so that many share an allocation. One goroutine uses it.
 type encoder struct {
 	text  bool // ids as text
+	exact bool // no blocks: few events come, and one of them would keep a whole block alive
 	block []byte
+
+	at      int64 // what created was made of
+	created []byte
 }
 
 const encoderBlock = 128 << 10
 
+// live lets go of the block when what comes now is new, and rare, and takes one again when it is history.
+func (e *encoder) live(now bool) { e.exact, e.block = now, nil }
+
 // room answers an empty slice with room for n bytes.
 func (e *encoder) room(n int) []byte {
-	if n > encoderBlock/4 {
+	if e.exact || n > encoderBlock/4 {
 		return make([]byte, 0, n)
 	}
 	if n > cap(e.block)-len(e.block) {
@@ -76,33 +83,25 @@ func (e *encoder) room(n int) []byte {
 
 // read is a streams.ReadResp with an event, the link that led to it, or both; event nil: the link's target is not there.
 func (e *encoder) read(event, link *shown, position eventstore.Position) encoded {
-	n := e.sizeReadEvent(event, link, position)
-	b := e.room(n + 1 + protowire.SizeVarint(uint64(n)))
-	b = protowire.AppendTag(b, 1, protowire.BytesType) // ReadResp.event
-	b = protowire.AppendVarint(b, uint64(n))
-	return e.appendReadEvent(b, event, link, position)
-}
-
-func (e *encoder) sizeReadEvent(event, link *shown, position eventstore.Position) int {
+	sizes := [2]int{-1, -1}
 	n := 1 + protowire.SizeVarint(uint64(position)) //nolint:gosec // positive
-	for _, r := range []*shown{event, link} {
+	for i, r := range [2]*shown{event, link} {
 		if r != nil {
-			n += 1 + protowire.SizeBytes(e.sizeRecorded(r))
+			sizes[i] = e.sizeRecorded(r)
+			n += 1 + protowire.SizeBytes(sizes[i])
 		}
 	}
-	return n
-}
-
-func (e *encoder) appendReadEvent(b []byte, event, link *shown, position eventstore.Position) []byte {
-	for i, r := range []*shown{event, link} {
-		if r == nil {
-			continue
+	b := e.room(n + 1 + protowire.SizeVarint(uint64(n)))
+	b = append(b, 1<<3|byte(protowire.BytesType)) // ReadResp.event
+	b = protowire.AppendVarint(b, uint64(n))
+	for i, r := range [2]*shown{event, link} {
+		if r != nil {
+			b = append(b, byte(i+1)<<3|byte(protowire.BytesType))
+			b = protowire.AppendVarint(b, uint64(sizes[i])) //nolint:gosec // a length
+			b = e.appendRecorded(b, r)
 		}
-		b = protowire.AppendTag(b, protowire.Number(i+1), protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(e.sizeRecorded(r))) //nolint:gosec // a length
-		b = e.appendRecorded(b, r)
 	}
-	b = protowire.AppendTag(b, 3, protowire.VarintType)
+	b = append(b, 3<<3|byte(protowire.VarintType))
 	return protowire.AppendVarint(b, uint64(position)) //nolint:gosec // positive
 }
 
@@ -115,6 +114,22 @@ func (e *encoder) sizeID(id *uuid.UUID) int {
 
 func sizeString(n int) int { return 1 + protowire.SizeBytes(n) }
 
+// ticks is a time as system metadata have it. Events that were appended together have the same.
+func (e *encoder) ticks(at time.Time) []byte {
+	if n := at.UnixNano() / 100; n != e.at || len(e.created) == 0 {
+		e.at, e.created = n, strconv.AppendInt(e.created[:0], n, 10)
+	}
+	return e.created
+}
+
+// Entries of the map of system metadata: one as it is on the wire, tag and length included, and the beginnings of others.
+const (
+	entryJSON    = "\x32\x20\x0a\x0c" + keyContentType + "\x12\x10" + contentJSON
+	entryBinary  = "\x32\x28\x0a\x0c" + keyContentType + "\x12\x18" + contentBinary
+	entryType    = "\x0a\x04" + keyType + "\x12"
+	entryCreated = "\x0a\x07" + keyCreated + "\x12"
+)
+
 func contentType(isJSON bool) string {
 	if isJSON {
 		return contentJSON
@@ -122,70 +137,73 @@ func contentType(isJSON bool) string {
 	return contentBinary
 }
 
+func contentEntry(isJSON bool) string {
+	if isJSON {
+		return entryJSON
+	}
+	return entryBinary
+}
+
+func sizeEntry(begins string, value int) int { return len(begins) + protowire.SizeBytes(value) }
+
+func appendEntry[T string | []byte](b []byte, begins string, value T) []byte {
+	b = append(b, 6<<3|byte(protowire.BytesType))
+	b = protowire.AppendVarint(b, uint64(sizeEntry(begins, len(value)))) //nolint:gosec // a length
+	b = append(b, begins...)
+	b = protowire.AppendVarint(b, uint64(len(value)))
+	return append(b, value...)
+}
+
 func (e *encoder) sizeRecorded(r *shown) int {
-	var ticks [20]byte
-	created := len(strconv.AppendInt(ticks[:0], r.raw.At.UnixNano()/100, 10))
 	position := protowire.SizeVarint(uint64(r.raw.Position)) //nolint:gosec // positive
 	n := 1 + protowire.SizeBytes(e.sizeID(&r.raw.ID))
 	n += 1 + protowire.SizeBytes(sizeString(len(r.raw.Stream)))
 	n += 1 + protowire.SizeVarint(uint64(r.revision)) //nolint:gosec // not negative
 	n += 2 * (1 + position)
-	n += sizeString(sizeString(len(keyType)) + sizeString(len(r.raw.Type)))
-	n += sizeString(sizeString(len(keyCreated)) + sizeString(created))
-	n += sizeString(sizeString(len(keyContentType)) + sizeString(len(contentType(r.isJSON))))
+	n += sizeString(sizeEntry(entryType, len(r.raw.Type)))
+	n += sizeString(sizeEntry(entryCreated, len(e.ticks(r.raw.At))))
+	n += len(contentEntry(r.isJSON))
 	n += sizeString(len(r.custom))
 	n += sizeString(len(r.raw.Data))
 	return n
 }
 
 func (e *encoder) appendRecorded(b []byte, r *shown) []byte {
-	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = append(b, 1<<3|byte(protowire.BytesType))
 	b = protowire.AppendVarint(b, uint64(e.sizeID(&r.raw.ID))) //nolint:gosec // a length
 	b = e.appendID(b, &r.raw.ID)
-	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = append(b, 2<<3|byte(protowire.BytesType))
 	b = protowire.AppendVarint(b, uint64(sizeString(len(r.raw.Stream)))) //nolint:gosec // a length
-	b = appendString(b, 3, string(r.raw.Stream))
+	b = append(b, 3<<3|byte(protowire.BytesType))
+	b = protowire.AppendString(b, string(r.raw.Stream))
 	position := uint64(r.raw.Position) //nolint:gosec // positive
-	b = protowire.AppendTag(b, 3, protowire.VarintType)
+	b = append(b, 3<<3|byte(protowire.VarintType))
 	b = protowire.AppendVarint(b, uint64(r.revision)) //nolint:gosec // not negative
-	b = protowire.AppendTag(b, 4, protowire.VarintType)
+	b = append(b, 4<<3|byte(protowire.VarintType))
 	b = protowire.AppendVarint(b, position)
-	b = protowire.AppendTag(b, 5, protowire.VarintType)
+	b = append(b, 5<<3|byte(protowire.VarintType))
 	b = protowire.AppendVarint(b, position)
-	b = appendPair(b, keyType, r.raw.Type)
-	var ticks [20]byte
-	b = appendPair(b, keyCreated, string(strconv.AppendInt(ticks[:0], r.raw.At.UnixNano()/100, 10)))
-	b = appendPair(b, keyContentType, contentType(r.isJSON))
-	b = protowire.AppendTag(b, 7, protowire.BytesType)
+	b = appendEntry(b, entryType, r.raw.Type)
+	b = appendEntry(b, entryCreated, e.ticks(r.raw.At))
+	b = append(b, contentEntry(r.isJSON)...)
+	b = append(b, 7<<3|byte(protowire.BytesType))
 	b = protowire.AppendBytes(b, r.custom)
-	b = protowire.AppendTag(b, 8, protowire.BytesType)
+	b = append(b, 8<<3|byte(protowire.BytesType))
 	return protowire.AppendBytes(b, r.raw.Data)
 }
 
 func (e *encoder) appendID(b []byte, id *uuid.UUID) []byte {
 	if e.text {
-		return appendString(b, 2, id.String())
+		b = append(b, 2<<3|byte(protowire.BytesType))
+		return protowire.AppendString(b, id.String())
 	}
 	most, least := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
-	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = append(b, 1<<3|byte(protowire.BytesType))
 	b = protowire.AppendVarint(b, uint64(2+protowire.SizeVarint(most)+protowire.SizeVarint(least))) //nolint:gosec // a length
-	b = protowire.AppendTag(b, 1, protowire.VarintType)
+	b = append(b, 1<<3|byte(protowire.VarintType))
 	b = protowire.AppendVarint(b, most)
-	b = protowire.AppendTag(b, 2, protowire.VarintType)
+	b = append(b, 2<<3|byte(protowire.VarintType))
 	return protowire.AppendVarint(b, least)
-}
-
-func appendString(b []byte, n protowire.Number, s string) []byte {
-	b = protowire.AppendTag(b, n, protowire.BytesType)
-	return protowire.AppendString(b, s)
-}
-
-// appendPair writes an entry of the map of system metadata.
-func appendPair(b []byte, key, value string) []byte {
-	b = protowire.AppendTag(b, 6, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(sizeString(len(key))+sizeString(len(value)))) //nolint:gosec // a length
-	b = appendString(b, 1, key)
-	return appendString(b, 2, value)
 }
 
 // encodedState is a streams.ReadResp that says that a subscription caught up or fell behind. Newer servers say when and where,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 
 	"github.com/mediavault-io/mediavault/eventstore"
 )
@@ -13,6 +14,17 @@ type fed struct {
 	events  []eventstore.Raw    // shared with others: not to be changed
 	through eventstore.Position // everything up to here that the feed lets through has been handed over
 	state   feedState
+	frames  []frame // beside events: what is sent for each; nil: they are not shared
+}
+
+// frame is how most are sent an event, once somebody was.
+type frame = atomic.Pointer[encoded]
+
+func (b *fed) frame(i int) *frame {
+	if b.frames == nil {
+		return nil
+	}
+	return &b.frames[i]
 }
 
 type feedState int
@@ -52,12 +64,11 @@ func (s *Server) follow(ctx context.Context, after eventstore.Position, f events
 				return
 			}
 			for err == nil {
-				var events []eventstore.Raw
-				var through eventstore.Position
-				events, through, err = s.live.next(ctx, after)
+				var next fed
+				next, err = s.live.next(ctx, after)
 				if err == nil {
-					after = through
-					if !yield(fed{events: events, through: through}, nil) {
+					after = next.through
+					if !yield(next, nil) {
 						return
 					}
 				}
@@ -115,17 +126,18 @@ func (s *Server) followLive(
 	ctx context.Context, stream eventstore.Stream, after eventstore.Revision, from eventstore.Position, yield func(fed, error) bool,
 ) (eventstore.Revision, error) {
 	for {
-		events, through, err := s.live.next(ctx, from)
+		next, err := s.live.next(ctx, from)
 		if err != nil {
 			return after, err
 		}
-		from = through
+		from = next.through
+		events := next.events
 		for i := range events {
 			if events[i].Stream != stream || events[i].Revision <= after {
 				continue
 			}
 			after = events[i].Revision
-			if !yield(fed{events: events[i : i+1], through: events[i].Position}, nil) {
+			if !yield(fed{events: events[i : i+1], through: events[i].Position, frames: next.frames[i : i+1]}, nil) {
 				return after, nil
 			}
 		}

@@ -3,7 +3,6 @@ package streamapi
 import (
 	"context"
 	"encoding/binary"
-	"hash/fnv"
 	"iter"
 	"strconv"
 	"strings"
@@ -16,15 +15,18 @@ import (
 
 // resolved is what is sent for an event: itself; in a virtual stream the link that EventStoreDB would have written, alone or,
 // when links are to be resolved, beside what it leads to; and the same for links that a program wrote into a stream of its own.
-func (s *Server) resolved(ctx context.Context, p *Principal, raw eventstore.Raw, v *view, resolve bool) (event, link *shown, err error) {
+// It may put them into room, which the caller can use again once they are sent.
+func (s *Server) resolved(ctx context.Context, p *Principal, raw eventstore.Raw, v *view, resolve bool, room *room) (event, link *shown, err error) {
 	switch {
 	case v != nil && v.name != "" && !resolve:
-		l := linkTo(raw, v.name)
-		return &l, nil, nil
+		room.link = linkTo(raw, v.name, room.data[:0])
+		room.data = room.link.raw.Data
+		return &room.link, nil, nil
 	case v != nil && v.name != "":
-		e, err := s.show(ctx, p, raw)
-		l := linkTo(raw, v.name)
-		return &e, &l, err
+		room.event, err = s.show(ctx, p, raw)
+		room.link = linkTo(raw, v.name, room.data[:0])
+		room.data = room.link.raw.Data
+		return &room.event, &room.link, err
 	case resolve && raw.Type == typeLink:
 		l, err := s.show(ctx, p, raw)
 		if err != nil {
@@ -33,22 +35,29 @@ func (s *Server) resolved(ctx context.Context, p *Principal, raw eventstore.Raw,
 		event, err := s.target(ctx, p, raw)
 		return event, &l, err
 	default:
-		e, err := s.show(ctx, p, raw)
-		return &e, nil, err
+		room.event, err = s.show(ctx, p, raw)
+		return &room.event, nil, err
 	}
 }
 
-// linkTo is the link to an event that a virtual stream holds.
-func linkTo(raw eventstore.Raw, in eventstore.Stream) shown {
+// room is where an event, and the link to it, stand while they are sent.
+type room struct {
+	event, link shown
+	data        []byte // of the link
+}
+
+// linkTo is the link to an event that a virtual stream holds, with its data behind what is in room.
+func linkTo(raw eventstore.Raw, in eventstore.Stream, room []byte) shown {
 	l := shown{raw: eventstore.Raw{Position: raw.Position, Stream: in, Type: typeLink, At: raw.At}, revision: eventstore.Revision(raw.Position)}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(in))
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(in) {
+		h = (h ^ uint64(in[i])) * 1099511628211
+	}
 	l.raw.ID = raw.ID
-	binary.BigEndian.PutUint64(l.raw.ID[8:], binary.BigEndian.Uint64(raw.ID[8:])^h.Sum64())
+	binary.BigEndian.PutUint64(l.raw.ID[8:], binary.BigEndian.Uint64(raw.ID[8:])^h)
 	l.raw.ID[6], l.raw.ID[8] = l.raw.ID[6]&0x0f|0x80, l.raw.ID[8]&0x3f|0x80 // a UUID of version 8
-	data := make([]byte, 0, 22+len(raw.Stream))
-	data = strconv.AppendInt(data, int64(raw.Revision), 10)
-	l.raw.Data = append(append(data, '@'), raw.Stream...)
+	room = strconv.AppendInt(room, int64(raw.Revision), 10)
+	l.raw.Data = append(append(room, '@'), raw.Stream...)
 	return l
 }
 
@@ -166,7 +175,7 @@ func (s *Server) sendCorrelated(ctx context.Context, r *reading, v *view, after 
 		}
 		var ok bool
 		if ok, fault = s.passes(ctx, r, v, &raw); ok && fault == nil {
-			fault = r.out.event(ctx, raw, v)
+			fault = r.out.event(ctx, raw, v, nil)
 		}
 		return fault == nil
 	})

@@ -31,11 +31,12 @@ type live struct {
 
 type liveBatch struct {
 	events  []eventstore.Raw
+	frames  []frame
 	through eventstore.Position
 	size    int
 }
 
-// What is held at most. A batch of the log's is never cut.
+// What is held at most, of events as they are stored and as they are sent. A batch of the log's is never cut.
 const (
 	liveBytes  = 32 << 20
 	liveEvents = 64 // bytes that an event costs beside its own
@@ -100,7 +101,8 @@ func (l *live) publish(b eventstore.Batch[eventstore.Raw], after eventstore.Posi
 		if size < compacted {
 			b.Events = compact(b.Events, size)
 		}
-		l.batches = append(l.batches, liveBatch{events: b.Events, through: b.Through, size: size})
+		size *= 2 // frames, too
+		l.batches = append(l.batches, liveBatch{events: b.Events, frames: make([]frame, len(b.Events)), through: b.Through, size: size})
 		l.size += size
 	}
 	l.head = max(l.head, b.Through)
@@ -152,7 +154,7 @@ func (l *live) now(ctx context.Context) (eventstore.Position, error) {
 
 // next answers the next events behind a position, and how far they reach; it waits for some. Nobody may change them.
 // errBehind: what is next is not held any more.
-func (l *live) next(ctx context.Context, after eventstore.Position) ([]eventstore.Raw, eventstore.Position, error) {
+func (l *live) next(ctx context.Context, after eventstore.Position) (fed, error) {
 	for {
 		l.mu.Lock()
 		base, head, more := l.base, l.head, l.more
@@ -165,17 +167,17 @@ func (l *live) next(ctx context.Context, after eventstore.Position) ([]eventstor
 		l.mu.Unlock()
 		switch {
 		case after < base:
-			return nil, 0, errBehind
+			return fed{}, errBehind
 		case found.events != nil:
 			i := sort.Search(len(found.events), func(i int) bool { return found.events[i].Position > after })
-			return found.events[i:], found.through, nil
+			return fed{events: found.events[i:], frames: found.frames[i:], through: found.through}, nil
 		case head > after:
-			return nil, head, nil
+			return fed{through: head}, nil
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return nil, 0, ctx.Err()
+			return fed{}, ctx.Err()
 		}
 	}
 }

@@ -277,7 +277,7 @@ func (g *group) response(ctx context.Context, c *consumer, d delivery) (*persist
 			return nil, err
 		}
 	}
-	event, link, err := s.resolved(ctx, &c.principal, d.raw, v, resolve)
+	event, link, err := s.resolved(ctx, &c.principal, d.raw, v, resolve, &room{})
 	if err != nil {
 		return nil, err
 	}

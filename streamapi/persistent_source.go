@@ -119,7 +119,7 @@ func (g *group) take(ctx context.Context, raw *eventstore.Raw, place int64, hidd
 	m := &pending{raw: *raw, place: place, id: raw.ID}
 	m.raw.Data, m.raw.Metadata = bytes.Clone(raw.Data), bytes.Clone(raw.Metadata)
 	if g.view != nil && g.view.name != "" {
-		m.id = linkTo(*raw, g.view.name).raw.ID
+		m.id = linkTo(*raw, g.view.name, nil).raw.ID
 	}
 	m.key = g.pin(&m.raw)
 	for {

@@ -153,7 +153,7 @@ func (s *Server) readStream(ctx context.Context, r *reading) error {
 			if raw.At.Before(oldest) {
 				continue
 			}
-			if err := r.out.event(ctx, raw, nil); err != nil {
+			if err := r.out.event(ctx, raw, nil, nil); err != nil {
 				return err
 			}
 			if sent++; sent == r.count {
@@ -239,7 +239,7 @@ func (s *Server) subscribeStream(ctx context.Context, r *reading) error {
 			if batch.events[i].At.Before(oldest) {
 				continue
 			}
-			if err := r.out.event(ctx, batch.events[i], nil); err != nil {
+			if err := r.out.event(ctx, batch.events[i], nil, batch.frame(i)); err != nil {
 				return err
 			}
 		}
@@ -292,7 +292,7 @@ func (s *Server) readView(ctx context.Context, r *reading, v view) error {
 		if !ok {
 			continue
 		}
-		if err := r.out.event(ctx, raw, &v); err != nil {
+		if err := r.out.event(ctx, raw, &v, nil); err != nil {
 			return err
 		}
 		if sent++; sent == r.count {
@@ -367,7 +367,7 @@ func (s *Server) subscribeView(ctx context.Context, r *reading, v view) error {
 			if !ok {
 				continue
 			}
-			if err := r.out.event(ctx, *raw, &v); err != nil {
+			if err := r.out.event(ctx, *raw, &v, batch.frame(i)); err != nil {
 				return err
 			}
 			if told, err = r.tell(told, raw.Position); err != nil {
@@ -401,6 +401,7 @@ type sender struct {
 	principal *Principal
 	resolve   bool
 	encoder   encoder
+	room      room
 }
 
 func (o *sender) confirm() error {
@@ -426,14 +427,33 @@ func (o *sender) state(s feedState, revision eventstore.Revision, position event
 	if s == catchingUp {
 		return nil
 	}
+	o.encoder.live(s == caughtUp)
 	return o.call.SendMsg(encodedState(s, o.server.Now(), revision, position))
 }
 
-// event sends an event of a stream, or (v not nil) of a view.
-func (o *sender) event(ctx context.Context, raw eventstore.Raw, v *view) error {
-	event, link, err := o.server.resolved(ctx, o.principal, raw, v, o.resolve)
+// event sends an event of a stream, or (v not nil) of a view. Where f is not nil, it is what others who get the very same are
+// sent.
+func (o *sender) event(ctx context.Context, raw eventstore.Raw, v *view, f *frame) error {
+	if f != nil && !o.shares(&raw, v) {
+		f = nil
+	}
+	if f != nil {
+		if m := f.Load(); m != nil {
+			return o.call.SendMsg(*m)
+		}
+	}
+	event, link, err := o.server.resolved(ctx, o.principal, raw, v, o.resolve, &o.room)
 	if err != nil {
 		return err
 	}
-	return o.call.SendMsg(o.encoder.read(event, link, raw.Position))
+	m := o.encoder.read(event, link, raw.Position)
+	if f != nil {
+		f.Store(&m)
+	}
+	return o.call.SendMsg(m)
+}
+
+// shares reports whether what is sent for an event is the same for most.
+func (o *sender) shares(raw *eventstore.Raw, v *view) bool {
+	return !o.encoder.text && (v == nil || v.name == "") && raw.Type != typeLink && !o.server.opens(o.principal, raw)
 }

@@ -57,7 +57,7 @@ func (s *Server) show(ctx context.Context, p *Principal, raw eventstore.Raw) (sh
 	if raw.Type == typeDeleted {
 		e.revision = math.MaxInt64 // where EventStoreDB puts it
 	}
-	if !p.Opened || s.Open == nil || !s.own[raw.Stream.Category()] {
+	if !s.opens(p, &raw) {
 		return e, nil
 	}
 	var err error
@@ -66,6 +66,11 @@ func (s *Server) show(ctx context.Context, p *Principal, raw eventstore.Raw) (sh
 	}
 	e.custom, err = s.opened(ctx, e.custom)
 	return e, err
+}
+
+// opens reports whether the principal sees the personal texts of an event.
+func (s *Server) opens(p *Principal, raw *eventstore.Raw) bool {
+	return p.Opened && s.Open != nil && s.own[raw.Stream.Category()]
 }
 
 // How personal texts stand in the vault's stored JSON (domain.Personal): always so, because it is canonical. Within a JSON
