@@ -221,10 +221,10 @@ func serveVault(t *testing.T) string {
 // vault is a stream API that runs.
 type vault struct {
 	address string
-	stop    func(t *testing.T)
+	stop    func(t testing.TB)
 }
 
-func startVault(t *testing.T, log eventstore.Log, address string, more ...grpc.ServerOption) *vault {
+func startVault(t testing.TB, log eventstore.Log, address string, more ...grpc.ServerOption) *vault {
 	t.Helper()
 	api, err := streamapi.New(streamapi.Options{Log: log, Authenticate: anybody{}, MaxAppend: eventstore.MaxAppend, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -239,7 +239,7 @@ func startVault(t *testing.T, log eventstore.Log, address string, more ...grpc.S
 	ran, served := make(chan error, 1), make(chan error, 1)
 	go func() { ran <- api.Run(ctx) }()
 	go func() { served <- server.Serve(listener) }()
-	return &vault{address: listener.Addr().String(), stop: func(t *testing.T) {
+	return &vault{address: listener.Addr().String(), stop: func(t testing.TB) {
 		server.Stop()
 		end()
 		if err := errors.Join(<-ran, <-served); err != nil {
