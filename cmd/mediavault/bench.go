@@ -32,6 +32,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 	}
 	parent := c.Flags().String("in", "", "the folder in which to make the temporary one, on the disk that is to be measured (default: the system's)")
 	events := c.Flags().Int("events", 0, "how many events the store and the projections, or photos the screening, are measured with (default 500,000, 1,000,000 and 60)")
+	fill := c.Flags().Int("fill", 0, "measure nothing of the store but appending, with 1,000,000 events there and with so many (20,000,000 take some 25 GB)")
 	cpu := c.Flags().String("cpuprofile", "", "write a CPU profile of this process there")
 	c.AddCommand(&cobra.Command{
 		Use: "load", Short: "Be the clients of a bench", Hidden: true, Args: cobra.NoArgs,
@@ -63,7 +64,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 		fmt.Fprintf(out, "%d cores, %s\n", runtime.NumCPU(), runtime.Version())
 		for _, n := range names {
 			fmt.Fprintf(out, "\n== %s\n", n)
-			if err := runBench(cmd, n, *parent, *events); err != nil {
+			if err := runBench(cmd, n, *parent, *events, *fill); err != nil {
 				return fmt.Errorf("%s: %w", n, err)
 			}
 		}
@@ -72,7 +73,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 	return c
 }
 
-func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
+func runBench(cmd *cobra.Command, name, parent string, events, fill int) (err error) {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	dir, err := os.MkdirTemp(parent, "mediavault-bench-")
 	if err != nil {
@@ -96,7 +97,7 @@ func runBench(cmd *cobra.Command, name, parent string, events int) (err error) {
 	defer a.close()
 	switch name {
 	case "store":
-		return bench.Store(ctx, s.cfg.DatabaseURL, out, bench.Options{Events: events})
+		return bench.Store(ctx, s.cfg.DatabaseURL, out, bench.Options{Events: events, Fill: fill})
 	case "stream":
 		return bench.Stream(ctx, s.cfg.DatabaseURL, out, bench.StreamOptions{Options: bench.Options{Events: events}})
 	case "reactors":
