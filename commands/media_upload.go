@@ -213,7 +213,12 @@ func (m *Media) store(ctx context.Context, owner domain.UserID, f *File, body io
 		return got, err
 	}
 	got.Size, got.SHA256 = info.Size, info.Digest
-	if err := f.hear(); err != nil {
+	stored := m.vault.Now()
+	err = f.hear()
+	if err == nil {
+		err = m.late(stored)
+	}
+	if err != nil {
 		m.discard(ctx, got.Object)
 		return got, err
 	}

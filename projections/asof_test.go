@@ -12,6 +12,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
 	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/domain/object"
 	"github.com/mediavault-io/mediavault/domain/share"
 	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/internal/pgtest"
@@ -48,6 +49,10 @@ func drawEvent(t *rapid.T) (eventstore.Stream, domain.Event) {
 		{m, media.Deleted{By: "alice"}},
 		{m, media.Restored{By: "alice"}},
 		{m, media.Purged{By: "alice", Objects: []domain.ObjectKey{"o"}}},
+		{"object-1", object.Stored{Owner: "alice", Object: "o"}},
+		{"object-1", object.Referenced{Upload: "o", Media: id}},
+		{"object-1", object.Released{Media: id, Uploads: []domain.ObjectKey{"o"}}},
+		{"object-1", object.Destroyed{Object: "o"}},
 		{s, share.Granted{Share: shareID, Media: id, Owner: "alice", By: "alice", With: share.Recipient{Kind: share.WithUser, User: "bob"}, Terms: terms}},
 		{s, share.Changed{By: "alice", Terms: terms}},
 		{s, share.Revoked{By: "alice"}},
@@ -118,6 +123,7 @@ func TestEveryReadModelIsAFoldFromScratchAtEveryMoment(t *testing.T) {
 	t.Run("shares", func(t *testing.T) { t.Parallel(); anyHistory(t, SharesProjection()) })
 	t.Run("access", func(t *testing.T) { t.Parallel(); anyHistory(t, AccessProjection()) })
 	t.Run("audit", func(t *testing.T) { t.Parallel(); anyHistory(t, AuditProjection()) })
+	t.Run("objects", func(t *testing.T) { t.Parallel(); anyHistory(t, ObjectsProjection()) })
 }
 
 func TestEveryEventOfMediaIsTakenIn(t *testing.T) {

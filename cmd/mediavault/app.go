@@ -108,6 +108,7 @@ type models struct {
 	told     *projections.Notifications
 	twins    *projections.Duplicates
 	captions *projections.Suggestions
+	objects  *projections.Objects
 }
 
 func openModels(h *history, observe func(projections.Batch)) (*models, error) {
@@ -117,7 +118,8 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 		projections.Define(projections.FindingsProjection()),
 		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()),
 		projections.Define(projections.NotificationsProjection()),
-		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()))
+		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()),
+		projections.Define(projections.ObjectsProjection()))
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +136,11 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.findings, wrong = projections.NewFindings(engine, h.keys)
 	var errTold error
 	m.told, errTold = projections.NewNotifications(engine)
-	var errTwins, errCaptions error
+	var errTwins, errCaptions, errObjects error
 	m.twins, errTwins = projections.NewDuplicates(engine, m.access)
 	m.captions, errCaptions = projections.NewSuggestions(engine, h.keys)
-	return m, errors.Join(append(errs[:], wrong, errTold, errTwins, errCaptions)...)
+	m.objects, errObjects = projections.NewObjects(engine)
+	return m, errors.Join(append(errs[:], wrong, errTold, errTwins, errCaptions, errObjects)...)
 }
 
 // app is the whole vault. This file and serve.go are the only place where its parts meet.

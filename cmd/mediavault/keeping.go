@@ -17,6 +17,7 @@ func (a *app) keeping() ([]reactors.Reactor, error) {
 	all := []reactors.Reactor{
 		reactors.NewSharing(a.pool, commands.NewShares(a.vault), 0),
 		reactors.NewSweeping(a.pool, a.media, a.blobs, a.log),
+		reactors.NewSweepingObjects(a.pool, a.media, namings{a.models.objects}, a.cfg.SweepAge, a.log),
 		reactors.NewErasure(a.pool, a.forgetting(), time.Now),
 		reactors.Notifying{Notifications: told, Now: time.Now},
 		reactors.NewWebhooks(a.pool, a.store, told, notify.NewWebhooks(0, a.cfg.WebhooksAny), time.Now),

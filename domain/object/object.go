@@ -8,6 +8,7 @@ package object
 
 import (
 	"slices"
+	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
 )
@@ -27,6 +28,7 @@ var Types = []domain.Type{
 	domain.TypeOf[Referenced](),
 	domain.TypeOf[Released](),
 	domain.TypeOf[Destroyed](),
+	domain.TypeOf[Swept](),
 }
 
 // Stored is that the bytes are at a place.
@@ -54,6 +56,33 @@ type Released struct {
 type Destroyed struct {
 	Object domain.ObjectKey `json:"object"`
 }
+
+// Swept is that bytes which nobody needs were found in storage, and are to be destroyed: an upload was cut off between storing them and
+// saying so, or a process between saying that they go and destroying them. It stands in a stream of the vault's own.
+type Swept struct {
+	Objects []Litter `json:"objects"`
+}
+
+// Litter is bytes that nobody needs.
+type Litter struct {
+	Object   domain.ObjectKey `json:"object"`
+	Size     int64            `json:"size"` // bytes
+	StoredAt time.Time        `json:"stored_at"`
+	Why      Why              `json:"why"`
+}
+
+// Why says which kind of litter it is.
+type Why string
+
+// The kinds.
+const (
+	Unnamed   Why = "unnamed"   // no event ever named them
+	Abandoned Why = "abandoned" // an upload said that it needs them, and came to nothing
+	Announced Why = "announced" // they were put to an announced place that is of no use any more
+)
+
+// EventType implements domain.Event.
+func (Swept) EventType() string { return "object.swept" }
 
 // EventType implements domain.Event.
 func (Stored) EventType() string { return "object.stored" }
@@ -153,3 +182,5 @@ func (e Released) evolve(s State) State {
 }
 
 func (e Destroyed) evolve(s State) State { s.Live = false; return s }
+
+func (e Swept) evolve(s State) State { return s }

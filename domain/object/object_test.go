@@ -2,6 +2,7 @@ package object_test
 
 import (
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -90,5 +91,6 @@ func TestNothingThatIsNeededIsDestroyed(t *testing.T) {
 
 func TestStoredShapesNeverChange(t *testing.T) {
 	t.Parallel()
-	domaintest.Golden(t, object.Types, stored, first, object.Released{Media: "m1", Uploads: []domain.ObjectKey{"o/1", "o/9"}}, object.Destroyed{Object: "o/1"})
+	domaintest.Golden(t, object.Types, stored, first, object.Released{Media: "m1", Uploads: []domain.ObjectKey{"o/1", "o/9"}}, object.Destroyed{Object: "o/1"},
+		object.Swept{Objects: []object.Litter{{Object: "o/7", Size: 10, StoredAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Why: object.Unnamed}}})
 }

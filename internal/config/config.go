@@ -51,6 +51,7 @@ type Config struct {
 	NSFWRequired  bool   // without a model every picture is looked at by a person
 
 	FourEyesRemove bool          // a removal needs a second moderator
+	SweepAge       time.Duration // how old bytes that nobody needs are before they are destroyed
 	ReviewLease    time.Duration // how long a claim of a moderation case lasts
 
 	Describers       [2]Describer  // in the order in which they are asked; an empty URL: none

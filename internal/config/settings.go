@@ -111,6 +111,10 @@ func mainSettings() []setting {
 
 		{name: "MEDIAVAULT_FOUR_EYES_REMOVE", otherwise: "false", accepts: "true or false", about: "whether a removal needs a second moderator",
 			set: func(c *Config, s string) error { return into(&c.FourEyesRemove, s, strconv.ParseBool) }},
+		{name: "MEDIAVAULT_SWEEP_AGE", otherwise: "24h", accepts: "a duration from 1h to 8760h", about: "how old bytes in storage are before they are destroyed because nobody needs them",
+			set: func(c *Config, s string) error {
+				return into(&c.SweepAge, s, duration(time.Hour, 365*24*time.Hour))
+			}},
 		{name: "MEDIAVAULT_REVIEW_LEASE", otherwise: "15m", accepts: "a duration from 1m to 24h", about: "how long a moderator's claim of a case lasts",
 			set: func(c *Config, s string) error {
 				return into(&c.ReviewLease, s, duration(time.Minute, 24*time.Hour))
