@@ -36,7 +36,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next))
+		return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next).AtLeast(found.More))
 	}
 	return s.exportAudit(w, r, query, m, form)
 }

@@ -179,6 +179,26 @@ func TestAStreamThatIsResumedHasNoGapAndNoDuplicate(t *testing.T) {
 	}
 }
 
+func TestAStreamEndsWithItsTokenAndIsResumedWithANewOne(t *testing.T) {
+	t.Parallel()
+	until := make(chan time.Time, 2)
+	v := newVault(t, func(_ *vault, _ *readapi.Parts, o *web.Options) {
+		o.Until = func(*http.Request) time.Time { return <-until }
+	})
+	id := domain.MediaID(uuid.NewString())
+	v.deletions(id, 2)
+	until <- time.Now().Add(300 * time.Millisecond)
+	ids, types, err := v.listen(t.Context(), "/v1/events", "", 1000)
+	if err != nil || fmt.Sprint(ids) != "[1 2 3 4]" || types[len(types)-1] != "expired" {
+		t.Fatalf("%v %v %v", ids, types, err)
+	}
+	v.deletions(id, 1)
+	until <- time.Time{} // a token that lasts
+	if ids, _, err := v.listen(t.Context(), "/v1/events", "4", 2); err != nil || fmt.Sprint(ids) != "[5 6]" {
+		t.Errorf("%v %v", ids, err)
+	}
+}
+
 func TestAFilteredStreamGoesOnBehindWhatItSent(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)

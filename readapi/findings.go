@@ -33,7 +33,7 @@ func (s *Server) listFindings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next))
+	return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next).AtLeast(found.More))
 }
 
 func (s *Server) getFinding(w http.ResponseWriter, r *http.Request) error {
@@ -53,6 +53,7 @@ func (s *Server) getFinding(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	includes(w, found.Position)
 	if tagged(w, r, found.Revision) {
 		return nil
 	}

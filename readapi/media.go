@@ -57,12 +57,6 @@ type mediaVersion struct {
 	Cleared       bool          `json:"cleared,omitempty"`
 }
 
-// mediaList is a list whose total is counted up to a limit.
-type mediaList struct {
-	web.List[mediaItem]
-	TotalExceeded bool `json:"total_exceeded,omitempty"` // there are more than total
-}
-
 func itemOf(it projections.Item, viewer domain.Actor) mediaItem {
 	tags := it.Tags
 	if tags == nil {
@@ -140,7 +134,7 @@ func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
 			items = append(items, itemOf(it, viewer))
 		}
 	}
-	return web.JSON(w, http.StatusOK, mediaList{List: web.NewList(items, found.Total, page, found.Next), TotalExceeded: found.More})
+	return web.JSON(w, http.StatusOK, web.NewList(items, found.Total, page, found.Next).AtLeast(found.More))
 }
 
 // bothWays are the names, and each with a leading minus.
@@ -234,6 +228,7 @@ func (s *Server) getMedia(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	includes(w, it.Position)
 	if tagged(w, r, int64(it.Revision)) {
 		return nil
 	}
@@ -255,7 +250,8 @@ func seesAll(viewer domain.Actor) bool {
 	return viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
 }
 
-// historyList is a part of a history. It has no total: counting would mean reading it all.
+// historyList is a part of a history. It has no total: it is merged from the streams of the item, its shares, its cases and its
+// accesses, and counting what of them had happened by a moment would mean reading them all.
 type historyList struct {
 	Items      []projections.HistoryEntry `json:"items"`
 	PageSize   int                        `json:"page_size"`

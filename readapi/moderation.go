@@ -40,7 +40,7 @@ func (s *Server) listCases(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next))
+	return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next).AtLeast(found.More))
 }
 
 func (s *Server) getCase(w http.ResponseWriter, r *http.Request) error {
@@ -63,6 +63,7 @@ func (s *Server) getCase(w http.ResponseWriter, r *http.Request) error {
 	if found.Lapses {
 		r.Header.Del("If-None-Match") // a claim ends without a new revision
 	}
+	includes(w, found.Position)
 	if tagged(w, r, found.Revision) {
 		return nil
 	}

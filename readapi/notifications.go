@@ -57,7 +57,7 @@ func (s *Server) listNotifications(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, inbox{List: web.NewList(found.Items, found.Total, page, found.Next), Unread: found.Unread})
+	return web.JSON(w, http.StatusOK, inbox{List: web.NewList(found.Items, found.Total, page, found.Next).AtLeast(found.More), Unread: found.Unread})
 }
 
 type preferences struct {

@@ -191,6 +191,14 @@ func tagged(w http.ResponseWriter, r *http.Request, revision int64) bool {
 	return true
 }
 
+// includes raises Vault-Position to a position that the answer includes: between asking where the read models are and reading a
+// row, the row may have moved on.
+func includes(w http.ResponseWriter, position projections.Position) {
+	if said, err := strconv.ParseInt(w.Header().Get("Vault-Position"), 10, 64); err == nil && int64(position) > said {
+		w.Header().Set("Vault-Position", strconv.FormatInt(int64(position), 10))
+	}
+}
+
 // noneMatch reports whether If-None-Match names the tag, by weak comparison (RFC 9110, section 13.1.2).
 func noneMatch(said []string, tag string) bool {
 	for part := range strings.SplitSeq(strings.Join(said, ","), ",") {

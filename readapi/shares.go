@@ -45,7 +45,7 @@ func (s *Server) sharesOf(w http.ResponseWriter, r *http.Request, list shareList
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next))
+	return web.JSON(w, http.StatusOK, web.NewList(found.Items, found.Total, page, found.Next).AtLeast(found.More))
 }
 
 func (s *Server) getShare(w http.ResponseWriter, r *http.Request) error {

@@ -105,28 +105,43 @@ func or[T comparable](v, otherwise T) T {
 // Errors are refusals, with what caused them wrapped for the log: Unauthenticated for a bad token, ErrUnavailable when it cannot
 // be checked now.
 func (v *Verifier) Identify(r *http.Request) (domain.Actor, error) {
+	found, err := v.judge(r)
+	return found.actor, err
+}
+
+// Until says until when the request's token is accepted, for answers that outlast it; the zero time when it shows none, or none
+// that is accepted now.
+func (v *Verifier) Until(r *http.Request) time.Time {
+	found, err := v.judge(r)
+	if err != nil {
+		return time.Time{}
+	}
+	return found.ends
+}
+
+func (v *Verifier) judge(r *http.Request) (verdict, error) {
 	token, err := bearer(r.Header)
 	if err != nil {
-		return domain.Actor{}, err
+		return verdict{}, err
 	}
 	if token == "" {
-		return domain.Actor{Roles: []domain.Role{domain.RoleGuest}}, nil
+		return verdict{actor: domain.Actor{Roles: []domain.Role{domain.RoleGuest}}}, nil
 	}
 	key := sha256.Sum256([]byte(token))
 	now := v.o.Now()
-	if actor, ok := v.verdict.get(key, now); ok {
-		return actor, nil
+	if found, ok := v.verdict.get(key, now); ok {
+		return found, nil
 	}
 	actor, expiry, err := v.verify(r.Context(), token, now)
 	if err != nil {
-		return domain.Actor{}, err
+		return verdict{}, err
 	}
-	until := now.Add(maxCacheTime)
-	if end := expiry.Add(v.o.Leeway); end.Before(until) {
-		until = end
+	found := verdict{actor: actor, until: now.Add(maxCacheTime), ends: expiry.Add(v.o.Leeway)}
+	if found.ends.Before(found.until) {
+		found.until = found.ends
 	}
-	v.verdict.put(key, actor, until)
-	return actor, nil
+	v.verdict.put(key, found)
+	return found, nil
 }
 
 // bearer is the token of RFC 6750, section 2.1; "" when there is no Authorization header. Tokens in the query or in a body are

@@ -169,6 +169,26 @@ func TestGoodTokensSayWhoAsks(t *testing.T) {
 	}
 }
 
+func TestATokenIsAcceptedUntilItExpires(t *testing.T) {
+	t.Parallel()
+	es := ecKey(t, "es")
+	p := newProvider(t, es)
+	v := verifier(t, p.URL, func(o *auth.Options) { o.Leeway = 10 * time.Second })
+	expiry := time.Now().Add(3 * time.Hour).Truncate(time.Second)
+	token := sign(t, jose.ES256, es, map[string]any{"iss": p.URL, "aud": "media-vault", "sub": "f3b1", "exp": expiry.Unix()})
+	for range 2 { // the second comes from memory, where it stays shorter
+		if until := v.Until(request("Bearer " + token)); !until.Equal(expiry.Add(10 * time.Second)) {
+			t.Errorf("accepted until %v, not %v", until, expiry)
+		}
+	}
+	if until := v.Until(request()); !until.IsZero() {
+		t.Errorf("a guest is accepted until %v", until)
+	}
+	if until := v.Until(request("Bearer a.b.c")); !until.IsZero() {
+		t.Errorf("a bad token is accepted until %v", until)
+	}
+}
+
 func TestBadTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -116,14 +116,15 @@ type cache struct {
 
 type verdict struct {
 	actor domain.Actor
-	until time.Time
+	until time.Time // when it has to be looked at again
+	ends  time.Time // when the token is not accepted any more
 }
 
 func newCache(maxEntries int) cache {
 	return cache{max: maxEntries, young: map[[sha256.Size]byte]verdict{}}
 }
 
-func (c *cache) get(key [sha256.Size]byte, now time.Time) (domain.Actor, bool) {
+func (c *cache) get(key [sha256.Size]byte, now time.Time) (verdict, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	v, ok := c.young[key]
@@ -131,18 +132,18 @@ func (c *cache) get(key [sha256.Size]byte, now time.Time) (domain.Actor, bool) {
 		v, ok = c.old[key]
 	}
 	if !ok || !now.Before(v.until) {
-		return domain.Actor{}, false
+		return verdict{}, false
 	}
 	v.actor.Roles = slices.Clone(v.actor.Roles)
-	return v.actor, true
+	return v, true
 }
 
-func (c *cache) put(key [sha256.Size]byte, actor domain.Actor, until time.Time) {
-	actor.Roles = slices.Clone(actor.Roles)
+func (c *cache) put(key [sha256.Size]byte, v verdict) {
+	v.actor.Roles = slices.Clone(v.actor.Roles)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.young) >= c.max/2 {
 		c.old, c.young = c.young, map[[sha256.Size]byte]verdict{}
 	}
-	c.young[key] = verdict{actor: actor, until: until}
+	c.young[key] = v
 }

@@ -112,7 +112,7 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 	cfg := a.cfg
 	record := writeapi.RecordRefusals(a.access, a.log)
 	edge, err := web.New(web.Options{
-		Log: a.log, Identify: a.verifier.Identify, Refused: record, Metrics: a.registry,
+		Log: a.log, Identify: a.verifier.Identify, Until: a.verifier.Until, Refused: record, Metrics: a.registry,
 		Faults:         []func(error) (*domain.Refusal, bool){neighbourFault},
 		TrustedProxies: cfg.TrustedProxies, AdminNetworks: cfg.AdminNetworks, Origins: cfg.CORSOrigins, Limits: limitsOf(cfg),
 		Timeout: cfg.RequestTimeout, Idle: cfg.IdleTimeout,

@@ -251,10 +251,18 @@ func TestDescribe(t *testing.T) {
 		given(t, uploaded, said).When(media.Describe{By: alice, Description: text(""), Tags: tags(), Policy: policy}.Decide).
 			Then(media.Described{Title: personal("a.jpg")})
 	})
+	t.Run("a title that is cleared is the current file's name", func(t *testing.T) {
+		t.Parallel()
+		c := media.Describe{By: alice, Title: text(" "), Policy: policy}
+		given(t, uploaded).When(c.Decide).Then()
+		named := media.Described{Title: personal("Harbour")}
+		given(t, uploaded, named).When(c.Decide).Then(media.Described{Title: personal("a.jpg")})
+		given(t, uploaded, screened(1, media.VerdictClean), added, named).When(c.Decide).Then(media.Described{Title: added.File.Name})
+	})
 	t.Run("an item has a title, and texts have limits and no control characters", func(t *testing.T) {
 		t.Parallel()
 		for _, c := range []media.Describe{
-			{Title: text("")}, {Title: text("a\nb")}, {Title: text(strings.Repeat("x", 513))}, {Title: text("a\u202Eb")},
+			{Title: text("a\nb")}, {Title: text(strings.Repeat("x", 513))}, {Title: text("a\u202Eb")},
 			{Description: text(strings.Repeat("x", 16<<10+1))}, {Description: text("\x07")}, {Description: text("\xff")},
 			{Tags: tags("")}, {Tags: tags(strings.Repeat("x", 65))}, {Tags: tags(strings.Fields(strings.Repeat("x ", 1) + words(51))...)},
 		} {

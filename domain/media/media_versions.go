@@ -85,7 +85,7 @@ type Describe struct {
 	Policy       Policy
 }
 
-// Decide describes the item, when that says something new. An item always has a title.
+// Decide describes the item, when that says something new. An item always has a title: where it is cleared, the current file's name.
 func (c Describe) Decide(m State) ([]Event, error) {
 	if err := m.Editable(c.By, c.Right); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (c Describe) Decide(m State) ([]Event, error) {
 	}
 	next := Described{Title: m.Title, Description: m.Description, Tags: m.Tags}
 	if c.Title != nil {
-		title, err := c.Policy.title(c.Title.Text(), "")
+		title, err := c.Policy.title(c.Title.Text(), m.fileName())
 		if err != nil {
 			return nil, err
 		}
@@ -123,6 +123,14 @@ func (c Describe) Decide(m State) ([]Event, error) {
 		events = append(events, MetadataChosen{Keep: *c.KeepMetadata})
 	}
 	return events, nil
+}
+
+// fileName is the current version's; "" when it was forgotten.
+func (m State) fileName() string {
+	if m.Current < 1 || m.Current > len(m.Versions) {
+		return ""
+	}
+	return m.Versions[m.Current-1].File.Name.Text()
 }
 
 func (e Described) evolve(m State) State {

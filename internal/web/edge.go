@@ -25,6 +25,8 @@ type Options struct {
 	Log *slog.Logger
 	// Identify says who asks; nil makes everybody a guest. A refusal of it is the answer.
 	Identify func(*http.Request) (domain.Actor, error)
+	// Until says until when what Identify was shown is good: live streams end then. The zero time, and a nil Until: for ever.
+	Until func(*http.Request) time.Time
 	// Refused is told when Identify refuses; the refusals of routes are told to what Mount was given. nil: nobody is told.
 	Refused Refused
 	// Faults translate errors of neighbours, such as a database that does not answer, into refusals (domain.Unavailable).
@@ -51,6 +53,7 @@ type Options struct {
 type Edge struct {
 	log           *slog.Logger
 	identify      func(*http.Request) (domain.Actor, error)
+	until         func(*http.Request) time.Time
 	refused       Refused
 	faults        []func(error) (*domain.Refusal, bool)
 	proxies       []netip.Prefix
@@ -79,7 +82,7 @@ func New(o Options) (*Edge, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	e := &Edge{
-		log: o.Log, identify: o.Identify, refused: o.Refused, faults: o.Faults, proxies: o.TrustedProxies, origins: o.Origins, adminNetworks: o.AdminNetworks, exempt: o.Exempt,
+		log: o.Log, identify: o.Identify, until: o.Until, refused: o.Refused, faults: o.Faults, proxies: o.TrustedProxies, origins: o.Origins, adminNetworks: o.AdminNetworks, exempt: o.Exempt,
 		timeout: o.Timeout, idle: o.Idle, limits: newLimiters(o.Limits, time.Now), metrics: metrics, draining: make(chan struct{}),
 	}
 	if e.log == nil {

@@ -15,8 +15,11 @@ import (
 
 // List is how lists are answered.
 type List[T any] struct {
-	Items      []T    `json:"items"`
-	Total      int64  `json:"total"`
+	Items []T   `json:"items"`
+	Total int64 `json:"total"`
+	// TotalExceeded says that there are more than Total: counting ends somewhere, so that no list costs more the more there is.
+	TotalExceeded bool `json:"total_exceeded"`
+
 	Page       int    `json:"page"`
 	PageSize   int    `json:"page_size"`
 	TotalPages int    `json:"total_pages"`
@@ -64,6 +67,12 @@ func NewList[T any](items []T, total int64, p Page, next string) List[T] {
 		Items: items, Total: total, Page: p.Number, PageSize: p.Size, TotalPages: pages,
 		HasNext: next != "" || p.Cursor == "" && p.Number < pages, HasPrev: p.Cursor != "" || p.Number > 1, NextCursor: next,
 	}
+}
+
+// AtLeast says whether there are more items than the total of the list.
+func (l List[T]) AtLeast(more bool) List[T] {
+	l.TotalExceeded = more
+	return l
 }
 
 // ErrCursor is a cursor that was not given out for this list.

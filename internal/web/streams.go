@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -24,8 +25,9 @@ type Events struct {
 	last time.Time
 }
 
-// ServeEvents answers with server-sent events: produce sends them until it returns, the client goes, or the edge drains; the
-// last two end ctx and are no error. While nothing is sent for the time beat, a comment keeps the connection open. The route
+// ServeEvents answers with server-sent events: produce sends them until it returns, the client goes, what it showed of itself
+// expires, or the edge drains; the last three end ctx and are no error. A client whose token expired is told so by a last event,
+// "expired", which has no id: with a new token it goes on where it was. While nothing is sent for the time beat, a comment keeps the connection open. The route
 // has to be Streaming. An error of produce before the first Send is answered like any other.
 func ServeEvents(w http.ResponseWriter, r *http.Request, beat time.Duration, produce func(ctx context.Context, out *Events) error) error {
 	return live(w, r, func(ctx context.Context, cancel context.CancelFunc) error {
@@ -37,11 +39,27 @@ func ServeEvents(w http.ResponseWriter, r *http.Request, beat time.Duration, pro
 				cancel()
 			}
 		})
+		var expired atomic.Bool
+		if end := edgeOf(r).goodUntil(r); !end.IsZero() {
+			expiry := time.AfterFunc(time.Until(end), func() { expired.Store(true); cancel() })
+			defer expiry.Stop()
+		}
 		err := produce(ctx, out)
 		stop()
 		beating.Wait()
+		if expired.Load() && r.Context().Err() == nil && started(w) {
+			return out.expire()
+		}
 		return err
 	})
+}
+
+// goodUntil is until when the client may be answered with what it showed of itself; the zero time: for ever.
+func (e *Edge) goodUntil(r *http.Request) time.Time {
+	if e.until == nil {
+		return time.Time{}
+	}
+	return e.until(r)
 }
 
 // live runs a stream that never ends by itself under a context that ends with the client or with the edge's Drain.
@@ -123,6 +141,17 @@ func (e *Events) Flush() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.rc.Flush()
+}
+
+// expire says that the stream ends because of its token.
+func (e *Events) expire() error {
+	err := e.SendJSON("", "expired", map[string]string{
+		"code": "token_expired", "detail": "the token has expired; connect again with a new one and Last-Event-ID",
+	})
+	if err != nil {
+		return err
+	}
+	return e.Flush()
 }
 
 func (e *Events) write(p []byte) error {

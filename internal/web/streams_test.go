@@ -94,6 +94,37 @@ func TestServerSentEvents(t *testing.T) {
 	}
 }
 
+func TestALiveStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	url, _, _ := serve(t, web.Options{Until: func(r *http.Request) time.Time {
+		if r.URL.Query().Has("forever") {
+			return time.Time{}
+		}
+		return time.Now().Add(30 * time.Millisecond)
+	}}, func(r *mux.Router) {
+		r.Handle("/events", web.Streaming(func(w http.ResponseWriter, r *http.Request) error {
+			return web.ServeEvents(w, r, 0, func(ctx context.Context, out *web.Events) error {
+				if err := errors.Join(out.Send("7", "", []byte("seven")), out.Flush()); err != nil {
+					return err
+				}
+				if r.URL.Query().Has("forever") {
+					return nil
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		}))
+	})
+	const seven = "id: 7\ndata: seven\n\n"
+	_, body := do(t, http.MethodGet, url+"/events")
+	if last, ok := strings.CutPrefix(string(body), seven+"event: expired\ndata: {"); !ok || !strings.Contains(last, `"code":"token_expired"`) || !strings.HasSuffix(last, "}\n\n") {
+		t.Errorf("a stream whose token expired: %q", body)
+	}
+	if _, body := do(t, http.MethodGet, url+"/events?forever"); string(body) != seven {
+		t.Errorf("a stream that ended before: %q", body)
+	}
+}
+
 func TestLines(t *testing.T) {
 	t.Parallel()
 	url, _, _ := serve(t, web.Options{}, func(r *mux.Router) {
