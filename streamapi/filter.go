@@ -17,8 +17,12 @@ type filter struct {
 	interval eventstore.Position // a subscriber is told where it stands at least each so many positions
 }
 
-// MaxPattern bounds a regular expression, bytes. They are RE2: none takes more than time linear in the name.
-const MaxPattern = 1024
+// Bounds of a filter, which is asked of every event. Regular expressions are RE2: none takes more than time linear in the name.
+const (
+	MaxPattern     = 1024     // bytes of a regular expression
+	MaxPrefixes    = 1000     // prefixes of a filter
+	MaxPrefixBytes = 64 << 10 // bytes of all of them
+)
 
 // lets reports whether an event passes; a nil filter lets all pass.
 func (f *filter) lets(raw *eventstore.Raw) bool {
@@ -53,6 +57,13 @@ func newFilter(onStream bool, e expression, window, multiplier uint32) (*filter,
 		}
 	case len(e.GetPrefix()) > 0:
 		f.prefixes = e.GetPrefix()
+		size := 0
+		for _, p := range f.prefixes {
+			size += len(p)
+		}
+		if len(f.prefixes) > MaxPrefixes || size > MaxPrefixBytes {
+			return nil, invalidArgument("a filter has at most %d prefixes, of %d bytes together", MaxPrefixes, MaxPrefixBytes)
+		}
 		f.match = func(name string) bool {
 			for _, p := range f.prefixes {
 				if strings.HasPrefix(name, p) {

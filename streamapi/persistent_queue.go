@@ -310,7 +310,7 @@ func (q *queue) join(c *consumer) bool {
 		return false
 	}
 	q.consumers = append(q.consumers, c)
-	q.strategy.joined(c)
+	q.strategy.joined(c, q.busy)
 	return true
 }
 

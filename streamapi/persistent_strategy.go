@@ -24,7 +24,8 @@ func knownStrategy(name string) bool {
 type strategy interface {
 	// choose answers who gets a message: nil for nobody now. full: there is no room for any message.
 	choose(m *pending, consumers []*consumer) (to *consumer, full bool)
-	joined(c *consumer)
+	// joined lets a consumer take part; busy are the keys of what is under way.
+	joined(c *consumer, busy map[string]int)
 	left(c *consumer)
 }
 
@@ -61,8 +62,8 @@ func (s *inTurn) choose(_ *pending, consumers []*consumer) (*consumer, bool) {
 	return nil, true
 }
 
-func (s *inTurn) joined(*consumer) {}
-func (s *inTurn) left(*consumer)   {}
+func (s *inTurn) joined(*consumer, map[string]int) {}
+func (s *inTurn) left(*consumer)                   {}
 
 // pinned divides keys over buckets, and gives all of a bucket to the same consumer: a free bucket to the one who has fewest.
 type pinned struct {
@@ -76,9 +77,7 @@ func (s *pinned) choose(m *pending, consumers []*consumer) (*consumer, bool) {
 	if !slices.ContainsFunc(consumers, func(c *consumer) bool { return c.free() > 0 }) {
 		return nil, true
 	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(m.key))
-	bucket := h.Sum32() % pinnedBuckets
+	bucket := bucketOf(m.key)
 	to := s.buckets[bucket]
 	if to == nil {
 		to = slices.MinFunc(consumers, func(a, b *consumer) int { return s.has[a] - s.has[b] })
@@ -91,18 +90,35 @@ func (s *pinned) choose(m *pending, consumers []*consumer) (*consumer, bool) {
 	return to, false
 }
 
-func (s *pinned) joined(c *consumer) {
+func bucketOf(key string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(key))
+	return h.Sum32() % pinnedBuckets
+}
+
+// A newcomer takes its share of the buckets that were given out, of those of which nothing is under way.
+func (s *pinned) joined(c *consumer, busy map[string]int) {
 	if s.has == nil {
 		s.has = map[*consumer]int{}
 	}
 	s.has[c] = 0
-	// A newcomer takes its share of the buckets of which nothing is under way.
-	share := pinnedBuckets / len(s.has)
+	given := 0
+	for _, n := range s.has {
+		given += n
+	}
+	share := given / len(s.has)
+	if share == 0 {
+		return
+	}
+	stay := [pinnedBuckets]bool{}
+	for key := range busy {
+		stay[bucketOf(key)] = true
+	}
 	for i, of := range s.buckets {
 		if s.has[c] >= share {
 			return
 		}
-		if of != nil && of.inFlight == 0 && s.has[of] > share {
+		if of != nil && of != c && !stay[i] && s.has[of] > share {
 			s.buckets[i] = c
 			s.has[of]--
 			s.has[c]++
