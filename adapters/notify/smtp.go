@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // SMTPOptions say by which server mail goes.
@@ -19,8 +21,9 @@ type SMTPOptions struct {
 	User     string // empty: nobody logs in
 	Password string
 	From     string // an address, or Name <address>
-	// Security is how the connection is kept secret: starttls (the default; nothing is sent without), tls from the first byte on, or
-	// none, for a server beside us.
+	// Security is how the connection is kept secret: starttls (the default; nothing is sent without), tls from the first byte on,
+	// opportunistic (STARTTLS where the server offers it), or none, for a server beside us. Where there is TLS the certificate has to be
+	// right; where there is none, no password is sent.
 	Security string
 	Timeout  time.Duration // of one mail; 30 s
 	TLS      *tls.Config   // nil: the system's roots
@@ -40,31 +43,38 @@ func NewSMTP(o SMTPOptions) (*SMTP, error) {
 	if err := mail.NewMsg().From(o.From); err != nil {
 		return nil, fmt.Errorf("mail's sender: %w", err)
 	}
-	_, err := s.client()
+	if s.o.TLS = s.o.TLS.Clone(); s.o.TLS == nil {
+		s.o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if s.o.TLS.ServerName == "" {
+		s.o.TLS.ServerName = s.o.Host
+	}
+	_, err := s.client(s.dial)
 	return s, err
 }
 
-func (s *SMTP) client() (*mail.Client, error) {
-	options := []mail.Option{mail.WithPort(s.o.Port), mail.WithTimeout(s.o.Timeout), mail.WithDialContextFunc(s.dial)}
+func (s *SMTP) client(dial mail.DialContextFunc) (*mail.Client, error) {
+	options := []mail.Option{
+		mail.WithPort(s.o.Port), mail.WithTimeout(s.o.Timeout), mail.WithDialContextFunc(dial), mail.WithTLSConfig(s.o.TLS),
+	}
 	switch s.o.Security {
 	case "", "starttls":
 		options = append(options, mail.WithTLSPortPolicy(mail.TLSMandatory), mail.WithPort(s.o.Port))
 	case "tls":
 		options = append(options, mail.WithSSL())
+	case "opportunistic":
+		options = append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
 	case "none":
 		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
 	default:
-		return nil, fmt.Errorf("mail's security %q is not starttls, tls or none", s.o.Security)
-	}
-	if s.o.TLS != nil {
-		options = append(options, mail.WithTLSConfig(s.o.TLS))
+		return nil, fmt.Errorf("mail's security %q is not starttls, tls, opportunistic or none", s.o.Security)
 	}
 	if s.o.User != "" {
-		how := mail.SMTPAuthAutoDiscover
-		if s.o.Security == "tls" {
-			how = mail.SMTPAuthPlainNoEnc // the library does not know that our dial encrypted it
+		// Without TLS it finds nothing that would show the password to who listens: no PLAIN, no LOGIN.
+		options = append(options, mail.WithUsername(s.o.User), mail.WithPassword(s.o.Password), mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover))
+		if s.o.Security == "tls" { // the library does not know that our dial encrypted it
+			options = append(options, mail.WithSMTPAuthCustom(&password{user: s.o.User, password: s.o.Password, host: s.o.Host}))
 		}
-		options = append(options, mail.WithSMTPAuth(how), mail.WithUsername(s.o.User), mail.WithPassword(s.o.Password))
 	}
 	return mail.NewClient(s.o.Host, options...)
 }
@@ -79,14 +89,7 @@ func (s *SMTP) dial(ctx context.Context, network, address string) (net.Conn, err
 		err = conn.SetDeadline(deadline)
 	}
 	if err == nil && s.o.Security == "tls" {
-		config := s.o.TLS.Clone()
-		if config == nil {
-			config = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-		if config.ServerName == "" {
-			config.ServerName = s.o.Host
-		}
-		secured := tls.Client(conn, config)
+		secured := tls.Client(conn, s.o.TLS)
 		if err = secured.HandshakeContext(ctx); err == nil {
 			return secured, nil
 		}
@@ -110,7 +113,19 @@ func (s *SMTP) Mail(ctx context.Context, to, subject, text, id string) error {
 	m.SetMessageIDWithValue(id + "@" + s.o.Host)
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nobody's automatic answer is wanted
 	m.SetBodyString(mail.TypeTextPlain, text)
-	client, err := s.client()
+	var opened net.Conn
+	defer func() { // the library forgets a connection whose server falls silent
+		if opened != nil {
+			_ = opened.Close()
+		}
+	}()
+	client, err := s.client(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := s.dial(ctx, network, address)
+		if opened = conn; err != nil {
+			opened = nil
+		}
+		return conn, err
+	})
 	if err != nil {
 		return &Failure{code: "settings", permanent: true, err: err}
 	}
@@ -135,4 +150,23 @@ func (s *SMTP) Mail(ctx context.Context, to, subject, text, id string) error {
 	default:
 		return &Failure{code: "unreachable", err: errors.New("the mail server was not reached, or did not let us in")}
 	}
+}
+
+// password logs in by PLAIN, or by LOGIN where the server takes nothing else, over a connection that is encrypted.
+type password struct {
+	smtp.Auth
+	user, password, host string
+}
+
+// Start implements smtp.Auth.
+func (p *password) Start(server *smtp.ServerInfo) (string, []byte, error) {
+	switch {
+	case slices.Contains(server.Auth, "PLAIN"):
+		p.Auth = smtp.PlainAuth("", p.user, p.password, p.host, true)
+	case slices.Contains(server.Auth, "LOGIN"):
+		p.Auth = smtp.LoginAuth(p.user, p.password, p.host, true)
+	default:
+		return "", nil, errors.New("the mail server takes neither PLAIN nor LOGIN")
+	}
+	return p.Auth.Start(server)
 }

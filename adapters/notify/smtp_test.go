@@ -3,6 +3,7 @@ package notify_test
 import (
 	"errors"
 	"io"
+	"log"
 	"net"
 	"strings"
 	"sync"
@@ -132,3 +133,6 @@ func TestMailToAServerThatHangsEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// quietLog is for servers whose clients are cut off on purpose.
+func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -124,7 +124,7 @@ type SMTP struct {
 	Host, User, Password string // no host: no mail
 	Port                 int
 	From                 string
-	Security             string // starttls, tls or none
+	Security             string // starttls, tls, opportunistic or none
 }
 
 // MasterKey wraps the keys under which personal fields are sealed.
