@@ -10,6 +10,7 @@ import (
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/notification"
 	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -254,6 +255,9 @@ func sentence(a notification.About) string {
 	case domain.TopicItemQuarantined:
 		return fmt.Sprintf("Your item %s was quarantined.", a.Media)
 	case domain.TopicItemDecided:
+		if a.Code == string(moderation.Approve) {
+			return fmt.Sprintf("A moderator looked at your item %s, and let it be.", a.Media)
+		}
 		return fmt.Sprintf("A moderator decided about your item %s: %s. You may appeal in case %s.", a.Media, a.Code, a.Case)
 	case domain.TopicAppealDecided:
 		return fmt.Sprintf("Your appeal about item %s was judged: %s.", a.Media, a.Code)
