@@ -24,15 +24,30 @@ type marks struct {
 	asked time.Time                      // when the question was sent; guarded by mu
 	moved chan struct{}                  // closed when a runner of this process committed; guarded by mu
 	own   map[string]eventstore.Position // where the runners of this process are; guarded by mu
+
+	wanted map[string]chan struct{} // has something in it when somebody of this process waits for the model; never changes
 }
 
 // poll is how often waiters ask the database while another process projects.
 const poll = 4 * time.Millisecond
 
 func newMarks(pool *pgxpool.Pool, models []*model) *marks {
-	return &marks{
+	m := &marks{
 		pool: pool, models: models, asking: make(chan struct{}, 1),
 		at: map[string]eventstore.Position{}, moved: make(chan struct{}), own: map[string]eventstore.Position{},
+		wanted: map[string]chan struct{}{},
+	}
+	for _, model := range models {
+		m.wanted[model.name] = make(chan struct{}, 1)
+	}
+	return m
+}
+
+// want tells the runner of a model, if it is in this process, that somebody waits for it.
+func (m *marks) want(name string) {
+	select {
+	case m.wanted[name] <- struct{}{}:
+	default: // it was told, or there is no such model
 	}
 }
 
@@ -62,6 +77,7 @@ func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) er
 		if at >= p {
 			return nil
 		}
+		m.want(name)
 		t := time.NewTimer(poll)
 		select {
 		case <-ctx.Done():

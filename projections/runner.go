@@ -30,6 +30,10 @@ type runner struct {
 // pause is written at once; under load, events and moves of the checkpoint that come within it share a transaction.
 const linger = 8 * time.Millisecond
 
+// idle is linger for a move of the checkpoint alone, over events that the read model does not take, while nobody of this process
+// waits for it: most models take few of the events of a busy vault, and would keep the database busy saying so.
+const idle = 50 * time.Millisecond
+
 // project follows the log from where the read model is, until something fails or ctx ends.
 func (e *Engine) project(ctx context.Context, m *model) error {
 	r := &runner{Engine: e, m: m}
@@ -147,14 +151,35 @@ func (r *runner) gather(ctx context.Context, b eventstore.Batch[eventstore.Recor
 	due := make(chan time.Time)
 	close(due)
 	var until <-chan time.Time = due
-	if wait := linger - time.Since(r.wrote); wait > 0 && b.Live {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
+	var timer *time.Timer
+	wait := func(least time.Duration) {
+		left := least - time.Since(r.wrote)
+		if left <= 0 {
+			until = due
+			return
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		timer = time.NewTimer(left)
 		until = timer.C
 	}
+	defer func() {
+		if timer != nil {
+			timer.Stop()
+		}
+	}()
 	add := func(next eventstore.Batch[eventstore.Recorded]) {
 		b.Events = append(b.Events, next.Events...)
 		b.Through, b.Live = next.Through, next.Live
+	}
+	wanted := r.marks.wanted[r.m.name]
+	alone := b.Live && len(b.Events) == 0 // only the checkpoint moves, and nobody waits for it
+	switch {
+	case alone:
+		wait(idle)
+	case b.Live:
+		wait(linger)
 	}
 	for waiting := true; len(b.Events) < r.options.BatchSize; {
 		if !waiting { // take what is there, and no more
@@ -175,6 +200,15 @@ func (r *runner) gather(ctx context.Context, b eventstore.Batch[eventstore.Recor
 				return b
 			}
 			add(next)
+			if alone && len(b.Events) > 0 {
+				alone = false
+				wait(linger)
+			}
+		case <-wanted:
+			if alone {
+				alone = false
+				wait(linger)
+			}
 		case <-until:
 			waiting = false
 		case <-ctx.Done():
