@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,9 +28,11 @@ type change struct {
 
 	now     map[string]bool // keys of aside
 	touched map[string]bool // keys whose current version may have changed
-	ended   []string        // keys whose version in the current table ended
-	closed  []byte          // tuples
-	written []byte          // tuples of current versions
+	ended   map[string]bool // keys whose version in the current table ended
+	closed  tuples
+	written tuples    // current versions, of keys that had none
+	changed tuples    // current versions, of keys that had one
+	types   *rowTypes // nil: to be asked for
 	before  eventstore.Position
 }
 
@@ -70,8 +74,8 @@ func (c *change) part(ctx context.Context, tx pgx.Tx, events []eventstore.Record
 		return nil
 	}
 	c.before = events[0].Position
-	c.touched = map[string]bool{}
-	c.ended, c.closed, c.written = nil, nil, nil
+	c.touched, c.ended = map[string]bool{}, map[string]bool{}
+	c.closed, c.written, c.changed = tuples{}, tuples{}, tuples{}
 	steps := c.plan(events)
 	if err := c.load(ctx, tx, steps); err != nil {
 		return fmt.Errorf("load rows: %w", err)
@@ -151,14 +155,14 @@ func (c *change) apply(s step) {
 	}
 	err := c.rows.apply(s.key, *s.rec, func(v version) {
 		if c.m.table.AppendOnly {
-			c.written = v.tuple(c.written, c.m.shape.width())
+			c.written.add(v, c.m.shape.width())
 			return
 		}
 		// A version from before this batch stands in the table of current ones.
 		if v.from < c.before {
-			c.ended = append(c.ended, s.key)
+			c.ended[s.key] = true
 		}
-		c.closed = v.tuple(c.closed, c.m.shape.width())
+		c.closed.add(v, c.m.shape.width())
 	})
 	if err != nil {
 		c.park(s.key, s.rec, err.Error())
@@ -170,23 +174,42 @@ func (c *change) apply(s step) {
 func (c *change) write(ctx context.Context, tx pgx.Tx) error {
 	if !c.m.table.AppendOnly {
 		for key := range c.touched {
-			if v, ok := c.rows.current(key); ok && v.from >= c.before {
-				c.written = v.tuple(c.written, c.m.shape.width())
+			v, ok := c.rows.current(key)
+			switch {
+			case !ok || v.from < c.before:
+			case c.ended[key]:
+				c.changed.add(v, c.m.shape.width())
+				delete(c.ended, key)
+			default:
+				c.written.add(v, c.m.shape.width())
 			}
 		}
 	}
-	if len(c.ended) > 0 {
-		if _, err := tx.Exec(ctx, "delete from "+c.tables.current+" where key = any($1)", c.ended); err != nil {
+	if c.types == nil {
+		c.types = &rowTypes{}
+	}
+	if err := c.types.find(ctx, tx, c.tables); err != nil {
+		return err
+	}
+	if len(c.ended) > 0 { // and none followed
+		if _, err := tx.Exec(ctx, "delete from "+c.tables.current+" where key = any($1)", slices.Collect(maps.Keys(c.ended))); err != nil {
 			return fmt.Errorf("end versions: %w", err)
 		}
 	}
-	if err := c.m.copyIn(ctx, tx.Conn(), c.tables.current, "", c.written); err != nil {
+	w := writer{m: c.m, conn: tx.Conn()}
+	if err := w.replace(ctx, c.tables.current, c.changed, c.types.current); err != nil {
+		return fmt.Errorf("replace current versions: %w", err)
+	}
+	if err := w.insert(ctx, c.tables.current, c.written, c.types.current); err != nil {
 		return fmt.Errorf("write current versions: %w", err)
 	}
 	if !c.m.table.AppendOnly {
-		if err := c.m.copyIn(ctx, tx.Conn(), c.tables.closed, "", c.closed); err != nil {
+		if err := w.insert(ctx, c.tables.closed, c.closed, c.types.closed); err != nil {
 			return fmt.Errorf("write ended versions: %w", err)
 		}
+	}
+	if err := w.flush(ctx); err != nil {
+		return fmt.Errorf("write versions: %w", err)
 	}
 	if c.collect {
 		return nil

@@ -186,22 +186,39 @@ func (c *compared) note(limit int, d Difference) {
 
 // differences are the columns in which two payloads differ.
 func (s *shape) differences(want, got []byte) []Difference {
-	var all []Difference
-	w, g := fields(want, s.width()), fields(got, s.width())
+	all := slices.Clone(s.columns)
+	for _, name := range owned {
+		c := column{name: name, kind: kindInt}
+		switch name {
+		case "key":
+			c.kind = kindText
+		case "from_time":
+			c.kind = kindTime
+		}
+		all = append(all, c)
+	}
+	w, g := fields(want, len(all)), fields(got, len(all))
+	found := differencesOf(all, w, g, want, got)
+	for i, c := range all {
+		if c.kind == kindPacked && w != nil && g != nil && !bytes.Equal(w[i], g[i]) {
+			found = slices.DeleteFunc(found, func(d Difference) bool { return d.Column == packedName })
+			found = append(found, s.packedDifferences(w[i], g[i])...)
+		}
+	}
+	return found
+}
+
+// differencesOf are the columns whose values w and g differ; nil values are not understood, and told as a whole.
+func differencesOf(columns []column, w, g [][]byte, want, got []byte) []Difference {
 	if w == nil || g == nil {
 		return []Difference{{Column: "(row)", Want: strconv.Quote(string(want)), Got: strconv.Quote(string(got))}}
 	}
-	for i := range w {
+	var all []Difference
+	for i, c := range columns {
 		if bytes.Equal(w[i], g[i]) && (w[i] == nil) == (g[i] == nil) {
 			continue
 		}
-		name, kind := "", kindInt
-		if i < len(s.columns) {
-			name, kind = s.columns[i].name, s.columns[i].kind
-		} else if name = owned[i-len(s.columns)]; name == "from_time" {
-			kind = kindTime
-		}
-		all = append(all, Difference{Column: name, Want: show(kind, w[i]), Got: show(kind, g[i])})
+		all = append(all, Difference{Column: c.name, Want: show(c.kind, w[i]), Got: show(c.kind, g[i])})
 	}
 	return all
 }
@@ -229,18 +246,11 @@ func show(kind columnKind, v []byte) string {
 func fields(p []byte, width int) [][]byte {
 	all := make([][]byte, 0, width)
 	for range width {
-		if len(p) < 4 {
+		value, rest, ok := cutField(p)
+		if !ok {
 			return nil
 		}
-		n := int32(binary.BigEndian.Uint32(p))
-		if p = p[4:]; n < 0 {
-			all = append(all, nil)
-			continue
-		}
-		if len(p) < int(n) {
-			return nil
-		}
-		all, p = append(all, p[:n:n]), p[n:]
+		all, p = append(all, value), rest
 	}
 	if len(p) > 0 {
 		return nil

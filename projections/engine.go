@@ -38,7 +38,7 @@ type Options struct {
 	// RebuildKeys is how many keys a rebuild or verification holds in memory at once; a model with more is gone through in
 	// several passes over the log. 0: 1,000,000.
 	RebuildKeys int
-	// Lease is how long a process that fell silent keeps others from taking over its projections. 0: 3 seconds.
+	// Lease is how long a process that fell silent keeps others from taking over its projections. 0: 1.5 seconds.
 	Lease time.Duration
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
@@ -87,7 +87,7 @@ func New(pool *pgxpool.Pool, source Source, options Options, models ...Model) (*
 		e.options.RebuildKeys = 1_000_000
 	}
 	if e.options.Lease <= 0 {
-		e.options.Lease = 3 * time.Second
+		e.options.Lease = 1500 * time.Millisecond
 	}
 	for _, m := range models {
 		if err := e.add(m.model()); err != nil {
@@ -176,28 +176,61 @@ func (e *Engine) Run(ctx context.Context, names ...string) error {
 	return group.Wait()
 }
 
-// retrying calls f again and again, ever more slowly while it fails at once, until it succeeds. Its error is that of ctx.
+// How a failing runner comes back. A database that was killed is back within moments, and what was asked for waits for the read
+// models: while trouble is young it is tried again quickly; only what lasts is left in peace.
+const (
+	shortestWait = 20 * time.Millisecond
+	youngWait    = 200 * time.Millisecond // at most, while trouble is young
+	longestWait  = 5 * time.Second
+	young        = 30 * time.Second
+	works        = 500 * time.Millisecond // what ran for so long had come back
+	complaint    = 5 * time.Second        // how often the same trouble is told
+)
+
+// trouble is one run of failures.
+type trouble struct {
+	since time.Time // zero: there is none
+	told  time.Time
+	wait  time.Duration
+}
+
+// failed takes in that something failed that had run for so long, and answers how long to wait, and whether to tell of it.
+func (t *trouble) failed(now time.Time, ran time.Duration) (wait time.Duration, tell bool) {
+	if t.since.IsZero() || ran >= works {
+		*t = trouble{since: now, told: t.told, wait: shortestWait}
+	} else {
+		most := youngWait
+		if now.Sub(t.since) > young {
+			most = longestWait
+		}
+		t.wait = min(2*t.wait, most)
+	}
+	if tell = t.told.IsZero() || now.Sub(t.told) >= complaint; tell {
+		t.told = now
+	}
+	return t.wait, tell
+}
+
+// retrying calls f again and again until it succeeds. Its error is that of ctx.
 func (e *Engine) retrying(ctx context.Context, what string, f func(context.Context) error) error {
-	const shortest, longest = 20 * time.Millisecond, 5 * time.Second
-	wait := shortest
+	var t trouble
 	for {
 		began := time.Now()
 		err := f(ctx)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(began) > longest {
-			wait = shortest
-		}
-		if errors.Is(err, errMoved) {
+		now := time.Now()
+		wait, tell := t.failed(now, now.Sub(began))
+		switch {
+		case errors.Is(err, errMoved):
 			e.log.Info("projection was taken over", "projection", what)
-		} else {
+		case tell:
 			e.log.Error("projection stumbles", "projection", what, "error", err, "again_in", wait)
 		}
-		if !pause(ctx, wait+rand.N(wait)) {
+		if !pause(ctx, wait/2+rand.N(wait)) {
 			return ctx.Err()
 		}
-		wait = min(2*wait, longest)
 	}
 }
 

@@ -1,9 +1,7 @@
 package projections
 
 import (
-	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -67,92 +65,37 @@ type FileVersion struct {
 // FileVersions are all versions of an item, in their order.
 type FileVersions []FileVersion
 
-// appendJSON writes what encoding/json would, at a fraction of the cost: every version of a row carries all of them.
-func (vs FileVersions) appendJSON(buf []byte) ([]byte, error) {
-	if vs == nil {
-		return append(buf, "null"...), nil
-	}
-	buf = append(buf, '[')
-	for i := range vs {
-		v := &vs[i]
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		buf = strconv.AppendInt(append(buf, `{"number":`...), int64(v.Number), 10)
-		if v.Name != "" {
-			buf = appendQuoted(append(buf, `,"name":`...), v.Name)
-		}
-		buf = appendQuoted(append(buf, `,"type":`...), v.Type)
-		if v.Declared != "" {
-			buf = appendQuoted(append(buf, `,"declared":`...), v.Declared)
-		}
-		buf = strconv.AppendInt(append(buf, `,"size":`...), v.Size, 10)
-		buf = appendQuoted(append(buf, `,"sha256":`...), string(v.SHA256))
-		buf = appendQuoted(append(buf, `,"object":`...), string(v.Object))
-		buf = appendQuoted(append(buf, `,"way":`...), string(v.Way))
-		buf = append(v.Uploaded.AppendFormat(append(buf, `,"uploaded":"`...), time.RFC3339Nano), '"')
-		if v.Verdict != "" {
-			buf = appendQuoted(append(buf, `,"verdict":`...), string(v.Verdict))
-		}
-		buf = strconv.AppendInt(append(buf, `,"score":`...), int64(v.Score), 10)
-		if v.Cleared {
-			buf = append(buf, `,"cleared":true`...)
-		}
-		var err error
-		if v.Seen != nil {
-			buf, err = appendAny(append(buf, `,"seen":`...), v.Seen)
-		}
-		if err == nil && len(v.Derivatives) > 0 {
-			buf, err = appendAny(append(buf, `,"derivatives":`...), v.Derivatives)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if v.Blurhash != "" {
-			buf = appendQuoted(append(buf, `,"blurhash":`...), v.Blurhash)
-		}
-		if v.NoPicture != "" {
-			buf = appendQuoted(append(buf, `,"no_picture":`...), v.NoPicture)
-		}
-		buf = append(buf, '}')
-	}
-	return append(buf, ']'), nil
-}
-
-func appendAny(buf []byte, v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	return append(buf, b...), err
-}
-
 // NoScore is the security score of what was not screened yet.
 const NoScore = -1
 
 // Media is one item as the library shows it, and the row that it is stored as.
 type Media struct {
-	Owner       domain.UserID       `db:"owner"`
-	Org         domain.OrgID        `db:"org"`
-	Title       string              `db:"title"`
-	Description string              `db:"description"`
-	Tags        []string            `db:"tags"`
-	Erased      bool                `db:"erased"` // some personal text was there, and its subject has been forgotten
-	Phase       media.Phase         `db:"phase"`
-	Holds       []media.HoldKind    `db:"holds"` // the last one counts
-	Status      MediaStatus         `db:"status"`
-	Version     int                 `db:"version"` // the current one; 0: none
-	Versions    FileVersions        `db:"versions,json"`
-	FileName    string              `db:"file_name"`     // of the current version, or as announced
-	Type        string              `db:"type"`          // of the current version, or as declared
-	Size        int64               `db:"size"`          // bytes; of the current version, or as announced
-	SHA256      domain.Digest       `db:"sha256"`        // likewise
-	Score       int                 `db:"score"`         // of the current version; NoScore: none
-	Reasons     []string            `db:"reasons"`       // codes, when the upload was refused
-	Kept        bool                `db:"metadata_kept"` // others get the place and names that the bytes carry
-	Created     time.Time           `db:"created_at"`
-	Updated     time.Time           `db:"updated_at"`
-	Revision    eventstore.Revision `db:"revision"` // of the item's stream
+	Owner   domain.UserID `db:"owner"`
+	Org     domain.OrgID  `db:"org"`
+	Tags    []string      `db:"tags"`
+	Status  MediaStatus   `db:"status"`
+	Type    string        `db:"type"` // of the current version, or as declared
+	Size    int64         `db:"size"` // bytes; of the current version, or as announced
+	Created time.Time     `db:"created_at"`
+	Updated time.Time     `db:"updated_at"`
 	// Search is what text is searched in, folded; TitleKey is what titles are sorted by.
 	Search   string `db:"search" json:"-"`
 	TitleKey string `db:"title_key" json:"-"`
+
+	// What is shown, and never asked for.
+	Title       string              `db:"title,packed"`
+	Description string              `db:"description,packed"`
+	Erased      bool                `db:"erased,packed"` // some personal text was there, and its subject has been forgotten
+	Phase       media.Phase         `db:"phase,packed"`
+	Holds       []media.HoldKind    `db:"holds,packed"`   // the last one counts
+	Version     int                 `db:"version,packed"` // the current one; 0: none
+	Versions    FileVersions        `db:"versions,binary,packed"`
+	FileName    string              `db:"file_name,packed"`     // of the current version, or as announced
+	SHA256      domain.Digest       `db:"sha256,packed"`        // likewise
+	Score       int                 `db:"score,packed"`         // of the current version; NoScore: none
+	Reasons     []string            `db:"reasons,packed"`       // codes, when the upload was refused
+	Kept        bool                `db:"metadata_kept,packed"` // others get the place and names that the bytes carry
+	Revision    eventstore.Revision `db:"revision,packed"`      // of the item's stream
 }
 
 // libraryModel is the projection.
@@ -179,8 +122,7 @@ func (libraryModel) Table() Table {
 		{On: "owner, created_at, key"},
 		{On: "created_at, key"},
 		{On: "org, created_at, key", Where: "org <> ''"},
-		{On: "owner, updated_at, key", Scope: CurrentOnly},
-	}}
+	}, Revision: packedFormat}
 }
 
 // Keys implements Projection.

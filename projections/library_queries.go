@@ -132,9 +132,12 @@ func (l *Library) Page(ctx context.Context, viewer domain.Actor, query MediaQuer
 		page.count(total, q.countTo(query))
 		after = order.after(place, q.args)
 	} else {
-		total, err := l.count(ctx, q, branches, q.countTo(query))
+		total, keys, err := l.count(ctx, q, branches, query)
 		if err != nil {
 			return MediaPage{}, err
+		}
+		if query.Text != "" && len(keys) <= few {
+			q.filter = append(q.filter, "m.key = any("+q.args.Add(keys)+")")
 		}
 		page.count(total, q.countTo(query))
 	}
@@ -143,20 +146,41 @@ func (l *Library) Page(ctx context.Context, viewer domain.Actor, query MediaQuer
 
 func (p *MediaPage) count(total, limit int64) { p.Total, p.More = min(total, limit), total > limit }
 
+func (q *mediaQuestion) staff() bool {
+	return q.viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
+}
+
 func (q *mediaQuestion) countTo(query MediaQuery) int64 {
-	if query.Owner == "" && q.viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin) {
+	if query.Owner == "" && q.staff() {
 		return TotalLimitStaff
 	}
 	return TotalLimit
 }
 
-func (l *Library) count(ctx context.Context, q *mediaQuestion, branches []string, most int64) (int64, error) {
-	limit := " limit " + strconv.FormatInt(most+1, 10)
+// few is how many matches of a search are remembered between counting them and showing them.
+const few = 100
+
+// count tells how many items match, at most one more than asked for. Where a text is searched and few have it, their keys come
+// along: to find them once is the whole cost.
+func (l *Library) count(ctx context.Context, q *mediaQuestion, branches []string, query MediaQuery) (total int64, keys []string, err error) {
+	limit := " limit " + strconv.FormatInt(q.countTo(query)+1, 10)
+	// Over everybody's items the count walks along an index and ends where it has enough; without an order it would be planned
+	// as a scan of all there is. A search, which may find nothing until the end, and an owner's items are counted as is cheapest.
+	walk := ""
+	if q.staff() && query.Owner == "" && query.Text == "" {
+		walk = " order by m.created_at desc, m.key desc"
+	}
 	parts := make([]string, len(branches))
 	for i, b := range branches {
-		parts[i] = "(select 1 from library m where " + q.where(b) + limit + ")"
+		parts[i] = "(select m.key from library m where " + q.where(b) + walk + limit + ")"
 	}
-	return Value[int64](ctx, l.view, "select count(*) from (select 1 from ("+strings.Join(parts, " union all ")+") as each_found"+limit+") as found", q.args)
+	found := "(select key from (" + strings.Join(parts, " union all ") + ") as each_found" + limit + ") as found"
+	if query.Text == "" {
+		total, err = Value[int64](ctx, l.view, "select count(*) from "+found, q.args)
+		return total, nil, err
+	}
+	keys, err = Value[[]string](ctx, l.view, "select coalesce(array_agg(key), '{}') from "+found, q.args)
+	return int64(len(keys)), keys, err
 }
 
 func (l *Library) fill(ctx context.Context, page *MediaPage, q *mediaQuestion, branches []string, query MediaQuery, order mediaOrder, after, bound string) error {
@@ -349,7 +373,7 @@ func (q *mediaQuestion) branches(anyStatus bool) []string {
 		}
 		return q.oneOf(shown())
 	}
-	if q.viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin) {
+	if q.staff() {
 		return []string{own()}
 	}
 	if !q.viewer.Known() {

@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -300,23 +299,6 @@ func TestStatusesAreThoseOfTheDomain(t *testing.T) {
 		row, _ = LibraryProjection().Evolve("a", row, eventstore.Recorded{Stream: "media-a", Type: e.EventType(), Revision: eventstore.Revision(i), Event: e})
 		if deliverable := slices.Contains([]MediaStatus{StatusAvailable, StatusRestricted}, row.Status); deliverable != state.Deliverable(0) {
 			t.Errorf("after %d, %T: the library says %s, the domain %v", i, e, row.Status, state.Delivery(0))
-		}
-	}
-}
-
-func TestVersionsAreWrittenAsEncodingJSONDoes(t *testing.T) {
-	t.Parallel()
-	for _, vs := range []FileVersions{
-		nil, {}, {{}},
-		{{Number: 1, Name: "a\"<b>\x00\u00e9\\", Type: "image/png", Declared: "x", Size: 5, SHA256: "ab", Object: "o/1", Way: media.WayForm, Uploaded: time.Now().UTC(), Verdict: media.VerdictClean, Score: -1, Cleared: true,
-			Seen: &Seen{Width: 5, TakenAt: time.Now().UTC(), Place: "1,2"}, Derivatives: []media.Derivative{{Kind: media.KindClean, Object: "o/2"}}, Blurhash: "L<>"}, {Number: 2}},
-	} {
-		want, err := json.Marshal(vs)
-		sure(t, err)
-		got, err := vs.appendJSON(nil)
-		sure(t, err)
-		if string(got) != string(want) {
-			t.Errorf("%s, not %s", got, want)
 		}
 	}
 }

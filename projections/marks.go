@@ -62,20 +62,24 @@ func (m *marks) wake(name string, p eventstore.Position) {
 }
 
 func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) error {
-	since := time.Now()
+	since, asks := time.Now(), false
 	for {
 		m.mu.Lock()
 		moved := m.moved
+		here, own := m.own[name]
 		m.mu.Unlock()
-		at, there, err := m.ask(ctx, name, since)
-		if err != nil {
-			return err
-		}
-		if !there {
-			return ErrUnknown.Because("there is no read model " + name)
-		}
-		if at >= p {
-			return nil
+		// Where the runner of this process is not there yet, its next commit will tell: asking costs each writer a query.
+		if !own || here >= p || asks {
+			at, there, err := m.ask(ctx, name, since)
+			if err != nil {
+				return err
+			}
+			if !there {
+				return ErrUnknown.Because("there is no read model " + name)
+			}
+			if at >= p {
+				return nil
+			}
 		}
 		m.want(name)
 		t := time.NewTimer(poll)
@@ -92,6 +96,7 @@ func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) er
 				return nil
 			}
 		case <-t.C:
+			asks = true // it may have moved to another process
 		}
 		since = time.Now()
 	}

@@ -18,7 +18,8 @@ import (
 //
 // R is a struct; each field carries a tag `db:"column"`. A field is a string, an integer, a float, a bool, a
 // time.Time (zero: null; kept to the microsecond), a []string, all of these under names of their own, too, or, with the tag
-// `db:"column,json"`, anything that encoding/json writes and reads back the same. Text that
+// `db:"column,json"`, anything that encoding/json writes and reads back the same. What no query looks at is tagged
+// `db:"column,packed"`, and costs less. Text that
 // Postgres cannot hold (NUL, broken UTF-8) is stored with U+FFFD in its place.
 type Projection[R any] interface {
 	// Name is the name of the read model and of its table.

@@ -22,6 +22,7 @@ type runner struct {
 	rows       folder
 	position   eventstore.Position
 	generation int64
+	types      rowTypes        // of this generation
 	parked     map[string]bool // keys that have parked events
 	wrote      time.Time       // when the last batch was committed
 }
@@ -72,7 +73,7 @@ func (r *runner) take(ctx context.Context) error {
 			r.m.name, r.id, r.options.Lease).Scan(&r.position, &r.generation, &print, &before)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			if !pause(ctx, max(r.options.Lease/4, time.Millisecond)) {
+			if !pause(ctx, max(r.options.Lease/10, time.Millisecond)) {
 				return ctx.Err()
 			}
 			continue
@@ -92,7 +93,7 @@ func (r *runner) take(ctx context.Context) error {
 		break
 	}
 	r.marks.wake(r.m.name, r.position)
-	r.rows = r.m.fold()
+	r.rows, r.types = r.m.fold(), rowTypes{}
 	r.parked = map[string]bool{}
 	rows, err := r.pool.Query(ctx, `select distinct key from projection_parked where projection = $1`, r.m.name)
 	if err != nil {
@@ -264,6 +265,11 @@ func (r *runner) write(ctx context.Context, events []eventstore.Recorded, throug
 // commitTimeout bounds one transaction.
 const commitTimeout = time.Minute
 
+// beginWrite begins a transaction of a runner. A crash of the database may lose it as a whole (its events are then taken in again),
+// which is why it need not wait for the disk. Rows are written by statements whose plan never changes; without being told so,
+// Postgres would plan each anew, with all the rows in it as a constant.
+const beginWrite = `begin; set local synchronous_commit = off; set local plan_cache_mode = force_generic_plan`
+
 // commit takes events in, in one transaction with the move of the checkpoint. refuse are keys that cannot take the event, and
 // why.
 func (r *runner) commit(ctx context.Context, events []eventstore.Recorded, through eventstore.Position, live bool, refuse map[string]error) error {
@@ -273,21 +279,13 @@ func (r *runner) commit(ctx context.Context, events []eventstore.Recorded, throu
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	began := time.Now()
-	c := change{m: r.m, rows: r.rows, tables: r.m.tables(""), parked: r.parked, refuse: refuse}
-	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		// The row of the read model is the lock. A crash of the database may lose the transaction as a whole (its events are
-		// then taken in again), which is why it need not wait for the disk.
-		var b pgx.Batch
-		b.Queue(`set local synchronous_commit = off`)
-		b.Queue(`update projections set position = $2, updated_at = $3, holder = $4, held_until = now() + $5
+	c := change{m: r.m, rows: r.rows, tables: r.m.tables(""), parked: r.parked, refuse: refuse, types: &r.types}
+	err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginWrite}, func(tx pgx.Tx) error {
+		// The row of the read model is the lock.
+		tag, err := tx.Exec(ctx, `update projections set position = $2, updated_at = $3, holder = $4, held_until = now() + $5
 			where name = $1 and position = $6 and generation = $7 and (holder = $4 or holder is null or held_until < now())`,
 			r.m.name, through, r.now(), r.id, r.options.Lease, r.position, r.generation)
-		results := tx.SendBatch(ctx, &b)
-		if _, err := results.Exec(); err != nil {
-			return errors.Join(err, results.Close())
-		}
-		tag, err := results.Exec()
-		if err := errors.Join(err, results.Close()); err != nil {
+		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {

@@ -18,7 +18,8 @@ import (
 // shape is a row type as columns: how its values become the bytes that Postgres' binary COPY takes, and back. One encoding
 // serves live writing, rebuilding and comparing, so that equal rows are equal bytes.
 type shape struct {
-	columns []column
+	columns []column // of the table, the row's own
+	packed  []column // that stand in the column packed
 }
 
 type column struct {
@@ -38,6 +39,8 @@ const (
 	kindTime
 	kindTexts
 	kindJSON
+	kindBinary // only packed
+	kindPacked // all packed columns
 )
 
 // Text is compared by its bytes, whatever the database's locale: faster, and an index does not break with the next version of
@@ -45,6 +48,20 @@ const (
 var sqlTypes = map[columnKind]string{
 	kindText: `text collate "C" not null`, kindInt: "bigint not null", kindFloat: "double precision not null", kindBool: "boolean not null",
 	kindTime: "timestamptz", kindTexts: `text[] collate "C" not null`, kindJSON: `text collate "C" not null`,
+	kindPacked: "bytea not null",
+}
+
+var sqlOIDs = map[columnKind]uint32{
+	kindText: textOID, kindInt: 20, kindFloat: 701, kindBool: 16, kindTime: 1184, kindTexts: 1009, kindJSON: textOID, kindPacked: 17,
+}
+
+// oids are the types of the columns of a table.
+func (s *shape) oids() []uint32 {
+	all := make([]uint32, 0, s.width())
+	for _, c := range s.columns {
+		all = append(all, sqlOIDs[c.kind])
+	}
+	return append(all, textOID, sqlOIDs[kindInt], sqlOIDs[kindInt], sqlOIDs[kindTime])
 }
 
 // owned are the engine's columns; they follow the row's in every table.
@@ -65,25 +82,42 @@ func shapeOf(t reflect.Type) (*shape, error) {
 			return nil, fmt.Errorf("row %s, field %s has no db tag", t, f.Name)
 		}
 		name, option, _ := strings.Cut(tag, ",")
-		kind, err := kindOf(f.Type, option)
+		option, packed := strings.CutSuffix(","+option, ",packed")
+		kind, err := kindOf(f.Type, strings.TrimPrefix(option, ","))
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("row %s, field %s: %w", t, f.Name, err)
 		case !f.IsExported():
 			return nil, fmt.Errorf("row %s, field %s is not exported", t, f.Name)
-		case name == "" || slices.Contains(owned, name):
+		case name == "" || slices.Contains(owned, name) || name == packedName:
 			return nil, fmt.Errorf("row %s, field %s: column %q is not free", t, f.Name, name)
-		case slices.ContainsFunc(s.columns, func(c column) bool { return c.name == name }):
+		case slices.ContainsFunc(slices.Concat(s.columns, s.packed), func(c column) bool { return c.name == name }):
 			return nil, fmt.Errorf("row %s has column %q twice", t, name)
+		case kind == kindBinary && !packed:
+			return nil, fmt.Errorf("row %s, field %s: only packed columns are binary", t, f.Name)
 		}
-		s.columns = append(s.columns, column{name: name, sql: sqlTypes[kind], field: f.Index, kind: kind})
+		c := column{name: name, sql: sqlTypes[kind], field: f.Index, kind: kind}
+		if packed {
+			s.packed = append(s.packed, c)
+		} else {
+			s.columns = append(s.columns, c)
+		}
+	}
+	if len(s.packed) > 0 {
+		s.columns = append(s.columns, column{name: packedName, sql: sqlTypes[kindPacked], kind: kindPacked})
 	}
 	return s, nil
 }
 
 func kindOf(t reflect.Type, option string) (columnKind, error) {
-	if option == "json" {
+	switch option {
+	case "json":
 		return kindJSON, nil
+	case "binary":
+		if !reflect.PointerTo(t).Implements(reflect.TypeFor[unpackable]()) {
+			return 0, fmt.Errorf("type %s does not pack itself", t)
+		}
+		return kindBinary, nil
 	}
 	if option != "" {
 		return 0, fmt.Errorf("unknown option %q", option)
@@ -113,6 +147,9 @@ func (s *shape) fingerprint(t Table) string {
 	h := sha256.New()
 	for _, c := range s.columns {
 		fmt.Fprintf(h, "%s %s\n", c.name, c.sql)
+	}
+	for _, c := range s.packed {
+		fmt.Fprintf(h, "packed %s %d\n", c.name, c.kind)
 	}
 	fmt.Fprintf(h, "%v %d\n", t.AppendOnly, t.Revision)
 	for _, i := range t.Indexes {
@@ -149,81 +186,66 @@ var latest = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 var errTime = errors.New("time is out of range")
 
 // append adds the row's columns, each with its length before it.
-func (s *shape) append(buf []byte, row reflect.Value) ([]byte, error) {
+func (s *shape) append(buf []byte, row reflect.Value) (_ []byte, err error) {
 	for i := range s.columns {
 		c := &s.columns[i]
-		f := row.FieldByIndex(c.field)
-		switch c.kind {
-		case kindText:
-			buf = appendText(buf, f.String())
-		case kindInt:
-			buf = appendInt(buf, f.Int())
-		case kindFloat:
-			buf = appendInt(buf, int64(math.Float64bits(f.Float())))
-		case kindBool:
-			b := byte(0)
-			if f.Bool() {
-				b = 1
-			}
-			buf = append(buf, 0, 0, 0, 1, b)
-		case kindTime:
-			t := *f.Addr().Interface().(*time.Time) //nolint:forcetypeassert,errcheck // kindOf looked
-			if t.IsZero() {
-				buf = append(buf, 0xff, 0xff, 0xff, 0xff)
-				break
-			}
-			if t.Before(time.Time{}) || t.After(latest) {
-				return buf, fmt.Errorf("column %s: %w", c.name, errTime)
-			}
-			buf = appendTime(buf, t)
-		case kindTexts:
-			buf = appendTexts(buf, f)
-		case kindJSON:
-			var err error
-			if buf, err = appendJSON(buf, f.Addr().Interface()); err != nil {
-				return buf, fmt.Errorf("column %s: %w", c.name, err)
-			}
+		if c.kind == kindPacked {
+			buf, err = s.appendPacked(buf, row)
+		} else {
+			buf, err = c.append(buf, row.FieldByIndex(c.field))
 		}
-	}
-	return buf, nil
-}
-
-// jsonAppender is a type that writes its JSON itself. What it writes must be what json.Marshal makes of it.
-type jsonAppender interface {
-	appendJSON(buf []byte) ([]byte, error)
-}
-
-func appendJSON(buf []byte, v any) ([]byte, error) {
-	start := len(buf)
-	buf = append(buf, 0, 0, 0, 0)
-	if a, ok := v.(jsonAppender); ok {
-		var err error
-		if buf, err = a.appendJSON(buf); err != nil {
-			return buf, err
-		}
-	} else {
-		text, err := json.Marshal(v)
 		if err != nil {
 			return buf, err
 		}
-		buf = append(buf, text...)
 	}
-	binary.BigEndian.PutUint32(buf[start:], uint32(len(buf)-start-4))
 	return buf, nil
 }
 
-// appendQuoted writes a JSON string. Text that needs no escapes, which is nearly all, is taken as it is.
-func appendQuoted(buf []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			text, err := json.Marshal(s)
-			if err != nil {
-				return append(buf, `""`...) // cannot be: strings always marshal
-			}
-			return append(buf, text...)
+func (c *column) append(buf []byte, f reflect.Value) ([]byte, error) {
+	switch c.kind {
+	case kindText:
+		return appendText(buf, f.String()), nil
+	case kindInt:
+		return appendInt(buf, f.Int()), nil
+	case kindFloat:
+		return appendInt(buf, int64(math.Float64bits(f.Float()))), nil
+	case kindBool:
+		b := byte(0)
+		if f.Bool() {
+			b = 1
 		}
+		return append(buf, 0, 0, 0, 1, b), nil
+	case kindTime:
+		t := *f.Addr().Interface().(*time.Time) //nolint:forcetypeassert,errcheck // kindOf looked
+		if t.IsZero() {
+			return append(buf, 0xff, 0xff, 0xff, 0xff), nil
+		}
+		if t.Before(time.Time{}) || t.After(latest) {
+			return buf, fmt.Errorf("column %s: %w", c.name, errTime)
+		}
+		return appendTime(buf, t), nil
+	case kindTexts:
+		return appendTexts(buf, f), nil
+	case kindJSON:
+		buf, err := appendJSON(buf, f.Addr().Interface())
+		if err != nil {
+			return buf, fmt.Errorf("column %s: %w", c.name, err)
+		}
+		return buf, nil
+	case kindBinary:
+		start := len(buf)
+		buf = f.Addr().Interface().(packable).appendPacked(append(buf, 0, 0, 0, 0)) //nolint:forcetypeassert,errcheck // kindOf looked
+		binary.BigEndian.PutUint32(buf[start:], uint32(len(buf)-start-4))
 	}
-	return append(append(append(buf, '"'), s...), '"')
+	return buf, nil
+}
+
+func appendJSON(buf []byte, v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return buf, err
+	}
+	return appendBytes(buf, text), nil
 }
 
 func appendBytes(buf, v []byte) []byte {
@@ -276,6 +298,12 @@ func (s *shape) read(row reflect.Value, values [][]byte) error {
 	}
 	for i := range s.columns {
 		c := &s.columns[i]
+		if c.kind == kindPacked {
+			if err := s.readPacked(row, values[i]); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := readColumn(row.FieldByIndex(c.field), c.kind, values[i]); err != nil {
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
@@ -317,6 +345,8 @@ func readColumn(f reflect.Value, kind columnKind, v []byte) error {
 		if err := json.Unmarshal(v, f.Addr().Interface()); err != nil {
 			return fmt.Errorf("stored json: %w", err)
 		}
+	case kindBinary:
+		return f.Addr().Interface().(unpackable).readPacked(v) //nolint:forcetypeassert,errcheck // kindOf looked
 	}
 	return nil
 }
