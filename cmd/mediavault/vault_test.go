@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/internal/demo"
+	"github.com/mediavault-io/mediavault/internal/sandbox"
 )
 
 // binary is the real program, built once for all tests of the package.
@@ -38,6 +40,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	sandbox.MaybeChild(analyzers.Jobs()) // the doctor runs a child
 	code := m.Run()
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
