@@ -8,10 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/mediavault-io/mediavault/adapters/keys"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/eventstore"
-	"github.com/mediavault-io/mediavault/eventstore/postgres"
 	"github.com/mediavault-io/mediavault/projections"
 )
 
@@ -44,30 +42,12 @@ func (o ProjectionOptions) orDefault() ProjectionOptions {
 // the middle of the log. Beside the rates it prints the CPU time of each event, which says more on a busy machine.
 func Projections(ctx context.Context, url string, w io.Writer, o ProjectionOptions) error {
 	o = o.orDefault()
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	defer pool.Close()
-	masters, err := keys.ParseMasters(keys.NewMaster())
+	opened, err := openStore(ctx, url, catalog.Types())
 	if err != nil {
 		return err
 	}
-	ring, err := keys.Open(ctx, pool, masters)
-	if err != nil {
-		return err
-	}
-	defer ring.Close()
-	log, err := postgres.Open(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	codec, err := eventstore.NewCodec(ring, catalog.Types())
-	if err != nil {
-		return err
-	}
-	b := projectionBench{ProjectionOptions: o, ctx: ctx, w: w, pool: pool, log: log, store: eventstore.New(log, codec), cpu: newCPUMeter(ctx, pool)}
+	defer opened.close()
+	b := projectionBench{ProjectionOptions: o, ctx: ctx, w: w, pool: opened.pool, log: opened.log, store: opened.store, cpu: opened.cpu}
 	return b.run()
 }
 
