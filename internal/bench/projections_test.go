@@ -19,7 +19,7 @@ func TestProjectionsAreMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	for _, want := range []string{"projecting live", "append -> visible", "a transaction for each event", "rebuild, alone", "the other nine", "COPY of the same rows", "as of the middle"} {
+	for _, want := range []string{"projecting the library live", "append -> visible", "a transaction for each event", "rebuild, alone", "the other nine", "COPY of the same rows", "as of the middle"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing is said of %q:\n%s", want, out.String())
 		}
