@@ -217,3 +217,47 @@ func TestTheEndOfAStreamEndsItsSubscriptions(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+func TestSubscribersWhoSeeTheSameEventDifferentlyAreEachSentTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := restricted(t)
+	type subscriber struct {
+		who, stream, title string
+		sub                *esdb.Subscription
+	}
+	var subs []subscriber
+	for range 2 { // who comes first makes what is shared, so that each is asked for before and after the others
+		for _, one := range []subscriber{
+			{who: "auditor:x", title: `{"title":"Alice"}`}, {who: "analyst:x", title: `{"title":` + sealed("a", "ecilA") + `}`},
+			{who: "auditor:x", stream: "media-9", title: `{"title":"Alice"}`}, {who: "restorer:x", title: `{"title":` + sealed("a", "ecilA") + `}`},
+		} {
+			var err error
+			if one.stream == "" {
+				one.sub, err = s.client(t, one.who).SubscribeToAll(within(t), esdb.SubscribeToAllOptions{From: esdb.End{}})
+			} else {
+				one.sub, err = s.client(t, one.who).SubscribeToStream(within(t), one.stream, esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = one.sub.Close() })
+			got(t, one.sub, func(e *esdb.SubscriptionEvent) bool { return e.CaughtUp != nil })
+			subs = append(subs, one)
+		}
+	}
+	entry := eventstore.Entry{ID: uuid.New(), Type: "media.uploaded", Data: []byte(`{"title":` + sealed("a", "ecilA") + `}`), Metadata: []byte(`{}`)}
+	if _, err := s.log.Append(t.Context(), "media-9", eventstore.NoStream, entry); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range subs {
+		got(t, one.sub, func(e *esdb.SubscriptionEvent) bool {
+			if e.EventAppeared == nil {
+				return false
+			}
+			if data := string(e.EventAppeared.OriginalEvent().Data); data != one.title {
+				t.Errorf("%s on %q is sent %s, want %s", one.who, one.stream, data, one.title)
+			}
+			return true
+		})
+	}
+}
