@@ -121,7 +121,12 @@ func (v *Vault) record(ctx context.Context, env Envelope, stream eventstore.Stre
 	}
 	got, err := v.Store.Append(ctx, stream, eventstore.Any, meta, facts...)
 	if errors.Is(err, domain.ErrForgotten) {
-		return Receipt{}, ErrForgotten
+		if slices.ContainsFunc(events, func(e access.Event) bool { _, refused := e.(access.Refused); return !refused }) {
+			return Receipt{}, ErrForgotten // nothing is handed to him
+		}
+		// That he was refused is recorded; from where he asked cannot be.
+		meta.Address, meta.UserAgent, meta.Reason = domain.Personal{}, domain.Personal{}, domain.Personal{}
+		got, err = v.Store.Append(ctx, stream, eventstore.Any, meta, facts...)
 	}
 	if err != nil {
 		return Receipt{}, err

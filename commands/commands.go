@@ -247,12 +247,18 @@ func (f folded[S, E]) original() (outcome[S, E], bool, error) {
 // attempts bounds how often a command is decided again because somebody else was faster. Each conflict is somebody's success.
 const attempts = 100
 
+// decideTime bounds reading, deciding and appending, however often somebody was faster.
+const decideTime = 30 * time.Second
+
 // decide is the one way in which anything is written: fold the stream, let the domain decide, append what it says expecting
 // that nobody was faster, and decide again when somebody was.
 func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, op operation, stream eventstore.Stream,
 	evolve func(S, E) S, decision func(S) ([]E, error),
 ) (outcome[S, E], error) {
 	none := outcome[S, E]{}
+	// A request that streams has no deadline of its own, and a database that stands still gives none.
+	ctx, cancel := context.WithTimeout(ctx, decideTime)
+	defer cancel()
 	started := env.Started
 	if started.IsZero() {
 		started = v.Now()
@@ -287,6 +293,14 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 			state = evolve(state, e)
 		}
 		got, err := v.Store.Append(ctx, stream, eventstore.Expected(f.revision), meta, facts...)
+		if errors.Is(err, domain.ErrForgotten) {
+			state = f.state
+			for i, e := range events {
+				events[i] = withoutOthers(e, meta.Actor.ID)
+				facts[i], state = events[i], evolve(state, events[i])
+			}
+			got, err = v.Store.Append(ctx, stream, eventstore.Expected(f.revision), meta, facts...)
+		}
 		switch {
 		case errors.Is(err, eventstore.ErrConflict) && env.IfMatch != nil:
 			return none, ErrWrongRevision
