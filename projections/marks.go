@@ -31,6 +31,9 @@ type marks struct {
 // poll is how often waiters ask the database while another process projects.
 const poll = 4 * time.Millisecond
 
+// pollOwn is how often they ask while this process does: its runner tells them itself, unless it lost its lease and does not know.
+const pollOwn = 50 * time.Millisecond
+
 func newMarks(pool *pgxpool.Pool, models []*model) *marks {
 	m := &marks{
 		pool: pool, models: models, asking: make(chan struct{}, 1),
@@ -61,6 +64,16 @@ func (m *marks) wake(name string, p eventstore.Position) {
 	m.asked = time.Time{}
 }
 
+// away tells the waiters that no runner of this process knows any more where a read model is.
+func (m *marks) away(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.own, name)
+	close(m.moved)
+	m.moved = make(chan struct{})
+	m.asked = time.Time{}
+}
+
 func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) error {
 	since, asks := time.Now(), false
 	for {
@@ -82,7 +95,11 @@ func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) er
 			}
 		}
 		m.want(name)
-		t := time.NewTimer(poll)
+		pace := poll
+		if own {
+			pace = pollOwn
+		}
+		t := time.NewTimer(pace)
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -97,7 +114,10 @@ func (m *marks) wait(ctx context.Context, name string, p eventstore.Position) er
 			}
 		case <-t.C:
 			asks = true // it may have moved to another process
+			since = time.Now()
+			continue
 		}
+		asks = false
 		since = time.Now()
 	}
 }

@@ -337,7 +337,7 @@ func (r *rebuild) swap(ctx context.Context) error {
 		r.out.Swap = time.Since(began)
 		if err == nil {
 			r.out.Position, r.out.Parked = r.position, len(r.aside)
-			r.marks.wake(r.m.name, r.position)
+			r.marks.away(r.m.name) // its runner will say where it is
 			return nil
 		}
 		r.position, r.aside, r.out.Events = was, r.aside[:aside], events
@@ -401,7 +401,7 @@ func (e *Engine) Rollback(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("roll back %s: %w", name, err)
 	}
-	e.marks.wake(m.name, 0) // its runner will say where it is
+	e.marks.away(m.name) // its runner will say where it is
 	return nil
 }
 

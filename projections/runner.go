@@ -108,6 +108,7 @@ func (r *runner) take(ctx context.Context) error {
 
 // leave lets another process take over at once.
 func (r *runner) leave(ctx context.Context) {
+	r.marks.away(r.m.name)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if _, err := r.pool.Exec(ctx, `update projections set holder = null, held_until = null where name = $1 and holder = $2`,
