@@ -131,9 +131,22 @@ func Check(file []byte) error {
 	return nil
 }
 
-// Open reads the model from the folder of models. Errors: ErrNoModel when it is not there.
+// Open finds the model in the folder of models, and holds it to its hash. Errors: ErrNoModel when it is not there.
 func Open(folder string) (*Model, error) {
 	path := filepath.Join(folder, FileName)
+	if _, err := read(path); err != nil {
+		return nil, err
+	}
+	return newModel(fileSHA256, func() (*net, error) {
+		file, err := read(path)
+		if err != nil {
+			return nil, err
+		}
+		return parse(file)
+	}), nil
+}
+
+func read(path string) ([]byte, error) {
 	file, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoModel
@@ -144,10 +157,10 @@ func Open(folder string) (*Model, error) {
 	if err := Check(file); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return parse(file)
+	return file, nil
 }
 
-func parse(file []byte) (*Model, error) {
+func parse(file []byte) (*net, error) {
 	rest, ok := bytes.CutPrefix(file, []byte(magic))
 	if !ok || len(rest) < 4 || uint64(binary.BigEndian.Uint32(rest)) > uint64(len(rest)-4) {
 		return nil, errors.New("the file is no model")
@@ -170,15 +183,10 @@ func parse(file []byte) (*Model, error) {
 		}
 		values[t.Name], shapes[t.Name], weights = v, t.Shape, weights[n:]
 	}
-	n, err := build(func(name string, shape ...int) ([]float32, error) {
+	return build(func(name string, shape ...int) ([]float32, error) {
 		if !slices.Equal(shapes[name], shape) {
 			return nil, fmt.Errorf("the model's %s has the shape %v, not %v", name, shapes[name], shape)
 		}
 		return values[name], nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(file)
-	return newModel(n, hex.EncodeToString(sum[:])), nil
 }

@@ -11,6 +11,7 @@ import (
 	_ "image/jpeg" // what it is given is a picture that the vault itself encoded
 	_ "image/png"
 	"runtime"
+	"sync"
 )
 
 // ErrNoModel is that there is no model: it was not fetched.
@@ -38,8 +39,11 @@ func (s Scores) Unsafe() float32 { return s[Porn] + s[Hentai] }
 // Model scores with MobileNetV2 (nsfwjs's Mid model). It is safe for concurrent use.
 type Model struct {
 	hash  string
-	net   *net
+	load  func() (*net, error)
 	slots chan struct{} // one for each inference at once: they take all of a core, and 40 MB
+
+	mu  sync.Mutex // guards net
+	net *net       // nil before the first picture
 }
 
 // Hash is the SHA-256 of the model's file.
@@ -76,11 +80,27 @@ func (m *Model) scores(ctx context.Context, picture []byte) (Scores, error) {
 		return Scores{}, context.Cause(ctx)
 	}
 	defer func() { <-m.slots }()
-	return m.net.infer(input(img)), nil
+	n, err := m.loaded()
+	if err != nil {
+		return Scores{}, err
+	}
+	return n.infer(input(img)), nil
 }
 
-func newModel(n *net, hash string) *Model {
-	return &Model{hash: hash, net: n, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+// loaded reads the model when the first picture is there: a vault that scores none does without the 20 MB.
+func (m *Model) loaded() (*net, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.net != nil {
+		return m.net, nil
+	}
+	var err error
+	m.net, err = m.load()
+	return m.net, err
+}
+
+func newModel(hash string, load func() (*net, error)) *Model {
+	return &Model{hash: hash, load: load, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // size is the model's: pictures are stretched to it.

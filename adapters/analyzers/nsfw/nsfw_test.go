@@ -75,12 +75,16 @@ func TestTheScoresAreThoseOfNSFWJS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	network, err := m.loaded()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var reference map[string][classes]float64
 	if err := json.Unmarshal(text, &reference); err != nil {
 		t.Fatal(err)
 	}
 	for name, img := range drawn() {
-		got, want := m.net.infer(input(img)), reference[name]
+		got, want := network.infer(input(img)), reference[name]
 		for i := range got {
 			if diff := math.Abs(float64(got[i]) - want[i]); diff > 0.00005 {
 				t.Errorf("%s, %s: got %.6f, nsfwjs says %.6f", name, Classes()[i], got[i], want[i])
@@ -168,10 +172,13 @@ func TestWhatIsNotTheModelIsNotUsed(t *testing.T) {
 }
 
 func BenchmarkInfer(b *testing.B) {
-	m := model(b)
+	network, err := model(b).loaded()
+	if err != nil {
+		b.Fatal(err)
+	}
 	in := input(drawn()["disc"])
 	for b.Loop() {
-		m.net.infer(in)
+		network.infer(in)
 	}
 }
 
