@@ -4,6 +4,12 @@
 //
 // Streams: `access-<media id>` for an item's content, `access-<share id>` for what went through a share with max_opens,
 // `access-<actor id>` for refusals that concern no item, `access-anonymous` where nobody is known.
+//
+//	(nothing) --Serve, Refuse--> recorded
+//
+//	of a share with a limit:
+//	n opens --Serve (content, download)--> n+1 opens --...--> max_opens: nothing is served any more
+//	Serve (thumbnail), Refuse: recorded, and not counted
 package access
 
 import "github.com/mediavault-io/mediavault/domain"

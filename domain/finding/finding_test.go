@@ -28,118 +28,88 @@ func first() finding.Raised {
 	return r
 }
 
-func state(events ...finding.Event) finding.State {
-	var s finding.State
-	for _, e := range events {
-		s = finding.Evolve(s, e)
-	}
-	return s
-}
-
-func said(t *testing.T, s finding.State, decide func(finding.State) ([]finding.Event, error)) []finding.Event {
+func given(t *testing.T, events ...finding.Event) domaintest.Story[finding.State, finding.Event] {
 	t.Helper()
-	events, err := decide(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range events {
-		s = finding.Evolve(s, e)
-	}
-	if again, err := decide(s); err != nil || len(again) > 0 {
-		t.Fatalf("asked twice, it said %v %v", again, err)
-	}
-	return events
+	return domaintest.Given(t, finding.Evolve, events...)
 }
 
 func TestAFindingsLife(t *testing.T) {
 	t.Parallel()
+	raise := finding.Raise{By: vault, Found: raised()}
 	t.Run("what is found is open, at the risk of its exposure", func(t *testing.T) {
 		t.Parallel()
-		events := said(t, state(), finding.Raise{By: vault, Found: raised()}.Decide)
-		if len(events) != 1 || events[0].(finding.Raised).Risk != 8 || state(events...).Status != finding.Open {
-			t.Errorf("%+v", events)
+		if s := given(t).When(raise.Decide).Then(first()).State(); s.Status != finding.Open || s.Risk != 8 {
+			t.Errorf("%+v", s)
 		}
 	})
 	t.Run("a share to anyone makes a private finding urgent", func(t *testing.T) {
 		t.Parallel()
-		events := said(t, state(first()), finding.Rescore{By: vault, Exposure: finding.Anyone}.Decide)
-		if want := (finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 8}); len(events) != 1 || events[0] != want {
-			t.Fatalf("%+v", events)
-		}
+		given(t, first()).When(finding.Rescore{By: vault, Exposure: finding.Anyone}.Decide).
+			Then(finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 8})
 		if finding.LevelOf(80) != finding.Urgent || finding.LevelOf(8) != finding.Low {
 			t.Error("80 is urgent, 8 is low")
 		}
 	})
 	t.Run("what was accepted is open again when the risk grows, and not when it shrinks", func(t *testing.T) {
 		t.Parallel()
-		s := state(first(), finding.Rescored{Exposure: finding.Partner, Risk: 40, Before: 8},
-			finding.StatusChanged{By: "alice", From: finding.Open, To: finding.Accepted})
-		if events := said(t, s, finding.Rescore{By: vault, Exposure: finding.Private}.Decide); len(events) != 1 {
-			t.Errorf("%+v", events)
+		accepted := []finding.Event{
+			first(), finding.Rescored{Exposure: finding.Partner, Risk: 40, Before: 8},
+			finding.StatusChanged{By: "alice", From: finding.Open, To: finding.Accepted},
 		}
-		if events := said(t, s, finding.Rescore{By: vault, Exposure: finding.Anyone}.Decide); len(events) != 2 || state(append([]finding.Event{first()}, events...)...).Status != finding.Open {
-			t.Errorf("%+v", events)
-		}
+		given(t, accepted...).When(finding.Rescore{By: vault, Exposure: finding.Private}.Decide).
+			Then(finding.Rescored{Exposure: finding.Private, Risk: 8, Before: 40})
+		given(t, accepted...).When(finding.Rescore{By: vault, Exposure: finding.Anyone}.Decide).
+			Then(finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 40},
+				finding.StatusChanged{By: vault.ID, From: finding.Accepted, To: finding.Open})
 	})
 	t.Run("what is gone is resolved, and open again when it is back", func(t *testing.T) {
 		t.Parallel()
-		gone := said(t, state(first()), finding.Clear{By: vault}.Decide)
-		back := said(t, state(first(), gone[0]), finding.Raise{By: vault, Found: raised()}.Decide)
-		if len(back) != 1 || back[0].(finding.StatusChanged).Code != finding.CodeBack {
-			t.Errorf("%+v", back)
-		}
+		gone := finding.StatusChanged{By: vault.ID, From: finding.Open, To: finding.Resolved, Code: finding.CodeGone}
+		given(t, first()).When(finding.Clear{By: vault}.Decide).Then(gone)
+		given(t, first(), gone).When(raise.Decide).
+			Then(finding.StatusChanged{By: vault.ID, From: finding.Resolved, To: finding.Open, Code: finding.CodeBack})
 	})
 	t.Run("a false positive stays one", func(t *testing.T) {
 		t.Parallel()
-		s := state(first(), finding.StatusChanged{By: "mona", From: finding.Open, To: finding.FalsePositive})
-		if events := said(t, s, finding.Raise{By: vault, Found: raised()}.Decide); len(events) != 0 {
-			t.Errorf("%+v", events)
-		}
-		if events := said(t, s, finding.Clear{By: vault}.Decide); len(events) != 0 {
-			t.Errorf("%+v", events)
-		}
+		judged := given(t, first(), finding.StatusChanged{By: "mona", From: finding.Open, To: finding.FalsePositive})
+		judged.When(raise.Decide).Nothing()
+		judged.When(finding.Clear{By: vault}.Decide).Nothing()
 	})
 	t.Run("an older version that comes late says nothing", func(t *testing.T) {
 		t.Parallel()
-		newer := first()
-		newer.Version = 2
-		older := raised()
-		older.Version = 1
-		if events := said(t, state(newer), finding.Raise{By: vault, Found: older}.Decide); len(events) != 0 {
-			t.Errorf("%+v", events)
-		}
-		if events := said(t, state(newer), finding.Clear{By: vault, Version: 1}.Decide); len(events) != 0 {
-			t.Errorf("%+v", events)
-		}
+		newer, older := first(), raised()
+		newer.Version, older.Version = 2, 1
+		given(t, newer).When(finding.Raise{By: vault, Found: older}.Decide).Nothing()
+		given(t, newer).When(finding.Clear{By: vault, Version: 1}.Decide).Nothing()
 	})
 }
 
 func TestWhoMaySayWhatBecameOfAFinding(t *testing.T) {
 	t.Parallel()
 	for _, by := range []domain.Actor{alice, mona} {
-		events := said(t, state(first()), finding.SetStatus{By: by, Status: finding.Accepted, Note: "a sample"}.Decide)
-		if len(events) != 1 || events[0].(finding.StatusChanged).Note.Subject() != "alice" {
-			t.Errorf("%s: %+v", by.ID, events)
-		}
+		given(t, first()).When(finding.SetStatus{By: by, Status: finding.Accepted, Note: "a sample"}.Decide).
+			Then(finding.StatusChanged{By: by.ID, From: finding.Open, To: finding.Accepted, Note: domain.NewPersonal("alice", "a sample")})
 	}
-	for name, refused := range map[string]struct {
-		err error
-		cmd finding.SetStatus
-		s   finding.State
-	}{
-		"to a stranger there is no finding": {finding.ErrNotFound, finding.SetStatus{By: mallory, Status: finding.Accepted}, state(first())},
-		"to a guest there is no finding":    {finding.ErrNotFound, finding.SetStatus{Status: finding.Accepted}, state(first())},
-		"nothing was found":                 {finding.ErrNotFound, finding.SetStatus{By: alice, Status: finding.Accepted}, state()},
-		"no such status":                    {finding.ErrStatus, finding.SetStatus{By: alice, Status: "gone"}, state(first())},
-	} {
-		_, err := refused.cmd.Decide(refused.s)
-		if r, ok := domain.AsRefusal(err); !ok || r.Code != refused.err.(*domain.Refusal).Code {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := (finding.Raise{By: alice, Found: raised()}).Decide(state()); err == nil {
-		t.Error("a person raised a finding")
-	}
+	t.Run("to a stranger there is no finding", func(t *testing.T) {
+		t.Parallel()
+		given(t, first()).When(finding.SetStatus{By: mallory, Status: finding.Accepted}.Decide).Refused(finding.ErrNotFound)
+	})
+	t.Run("to a guest there is no finding", func(t *testing.T) {
+		t.Parallel()
+		given(t, first()).When(finding.SetStatus{Status: finding.Accepted}.Decide).Refused(finding.ErrNotFound)
+	})
+	t.Run("nothing was found", func(t *testing.T) {
+		t.Parallel()
+		given(t).When(finding.SetStatus{By: alice, Status: finding.Accepted}.Decide).Refused(finding.ErrNotFound)
+	})
+	t.Run("there is no such status", func(t *testing.T) {
+		t.Parallel()
+		given(t, first()).When(finding.SetStatus{By: alice, Status: "gone"}.Decide).Refused(finding.ErrStatus)
+	})
+	t.Run("no person raises a finding", func(t *testing.T) {
+		t.Parallel()
+		given(t).When(finding.Raise{By: alice, Found: raised()}.Decide).Refused(finding.ErrSystemOnly)
+	})
 }
 
 func TestStoredShapesNeverChange(t *testing.T) {
@@ -163,7 +133,7 @@ func TestAFindingIsPutBeforePeopleOnce(t *testing.T) {
 	again := refer
 	again.Case = "c2"
 	tell := func(events ...finding.Event) domaintest.Story[finding.State, finding.Event] {
-		return domaintest.Given(t, finding.Evolve, events...)
+		return given(t, events...)
 	}
 	tell().When(refer.Decide).Nothing()
 	tell(first()).When(refer.Decide).Nothing()
@@ -193,8 +163,10 @@ func TestAFindingIsPutBeforePeopleOnce(t *testing.T) {
 	tell(first(), exposed, referred, held, approved).When(free.Decide).Then(finding.Rescored{Exposure: finding.Anyone, Risk: 80, Before: 8})
 	worse := raised()
 	worse.Exposure, worse.Sensitivity = finding.Anyone, 10
-	events, err := finding.Raise{By: vault, Found: worse}.Decide(state(first(), exposed, referred, approved))
-	if err != nil || len(events) != 2 || !state(append([]finding.Event{first(), exposed, referred, approved}, events...)...).Waits(40) {
-		t.Errorf("a greater risk than was approved: %+v %v", events, err)
+	found := worse
+	found.Risk = 100
+	if !tell(first(), exposed, referred, approved).When(finding.Raise{By: vault, Found: worse}.Decide).
+		Then(found, finding.StatusChanged{By: vault.ID, From: finding.Accepted, To: finding.Open}).State().Waits(40) {
+		t.Error("a greater risk than was approved is not put before people")
 	}
 }

@@ -42,7 +42,7 @@ type Fingerprinted struct {
 	Hash      string        `json:"hash"`      // 16 hexadecimal digits
 }
 
-// Resembles is a finding: the version looks like another item's. Nothing follows from it by itself.
+// Resembles is that the version looks like another item's. Nothing follows from it by itself.
 type Resembles struct {
 	Version   int            `json:"version"`
 	Other     domain.MediaID `json:"other"`

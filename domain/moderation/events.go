@@ -39,7 +39,7 @@ type Origin string
 // The origins.
 const (
 	FromReport   Origin = "report"   // a person
-	FromDetector Origin = "detector" // screening
+	FromDetector Origin = "detector" // the vault itself: screening, or a finding whose risk asks for it
 	FromReferral Origin = "referral" // a moderator, by hand
 )
 

@@ -1,5 +1,9 @@
 // Package recipient is how one person wants to be told: on which channels of which topics, at which e-mail address, at which
 // webhooks. Only the person himself says so. It sends nothing.
+//
+//	(nothing) --SetPreferences, LearnAddress--> as he wants it, replaced each time
+//	a webhook: (nothing) --AddEndpoint--> there --RemoveEndpoint--> removed, for ever
+//	                                      `--' RotateSecret, Replay
 package recipient
 
 import (
