@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 
 	"github.com/google/uuid"
@@ -25,20 +27,26 @@ type (
 // Digest is a SHA-256 in lower-case hex, 64 characters.
 type Digest string
 
+// DigestOf is the SHA-256 of a text.
+func DigestOf(text string) Digest {
+	sum := sha256.Sum256([]byte(text))
+	return Digest(hex.EncodeToString(sum[:]))
+}
+
 // ObjectKey names bytes in the blob store. It is random, and isolated per owner; it says nothing about a file's name.
 type ObjectKey string
 
 // ParseMediaID reads an id as clients send it.
-func ParseMediaID(s string) (MediaID, error) { return parseID[MediaID](s, "media_id") }
+func ParseMediaID(s string) (MediaID, error) { return ParseID[MediaID](s, "media_id") }
 
 // ParseShareID reads an id as clients send it.
-func ParseShareID(s string) (ShareID, error) { return parseID[ShareID](s, "share_id") }
+func ParseShareID(s string) (ShareID, error) { return ParseID[ShareID](s, "share_id") }
 
 // ParseCaseID reads an id as clients send it.
-func ParseCaseID(s string) (CaseID, error) { return parseID[CaseID](s, "case_id") }
+func ParseCaseID(s string) (CaseID, error) { return ParseID[CaseID](s, "case_id") }
 
 // ParseFindingID reads an id as clients send it.
-func ParseFindingID(s string) (FindingID, error) { return parseID[FindingID](s, "finding_id") }
+func ParseFindingID(s string) (FindingID, error) { return ParseID[FindingID](s, "finding_id") }
 
 // ParseDigest reads a SHA-256 in hex, of either case.
 func ParseDigest(s string) (Digest, error) {
@@ -48,7 +56,8 @@ func ParseDigest(s string) (Digest, error) {
 	return Digest(strings.ToLower(s)), nil
 }
 
-func parseID[T ~string](s, field string) (T, error) {
+// ParseID reads the id of a thing that has no parser of its own; a refusal names the field.
+func ParseID[T ~string](s, field string) (T, error) {
 	id, err := uuid.Parse(s)
 	if err != nil || len(s) != 36 {
 		return "", ErrInvalid.On(field).Because("an id is a UUID such as 0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21")

@@ -150,6 +150,12 @@ func (c Use) Check(s State) error {
 	return nil
 }
 
+// Alive reports whether a share, given with those that it came through behind it, lets somebody in at a moment: neither it nor one of
+// them is revoked or over, and each giver may still give.
+func Alive(chain []State, at time.Time) bool {
+	return len(chain) > 0 && chain[0].holds(at, chain[1:]) == nil
+}
+
 // holds answers whether the share, and each that it came through, is neither revoked nor expired, and each giver may still
 // give.
 func (s State) holds(at time.Time, chain []State) error {

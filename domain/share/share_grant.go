@@ -68,7 +68,7 @@ func (c Grant) right() (domain.ShareID, error) {
 		return "", ErrNotFound
 	}
 	if len(c.Chain) == 0 {
-		if manages(c.By, c.Item.Owner, c.Item.Org) {
+		if Manages(c.By, c.Item.Owner, c.Item.Org) {
 			return "", nil
 		}
 		if c.By.MemberOf(c.Item.Org) {
@@ -92,8 +92,8 @@ func (c Grant) right() (domain.ShareID, error) {
 	return held.ID, nil
 }
 
-// manages reports whether the actor is the owner, or administers the organisation to which the item belongs.
-func manages(by domain.Actor, owner domain.UserID, org domain.OrgID) bool {
+// Manages reports whether the actor is the owner, or administers the organisation to which the item belongs.
+func Manages(by domain.Actor, owner domain.UserID, org domain.OrgID) bool {
 	return by.Known() && (by.ID == owner || by.MemberOf(org) && by.Is(domain.RolePartnerAdmin))
 }
 
@@ -257,7 +257,7 @@ func (s State) managed(by domain.Actor, org domain.OrgID) error {
 	switch {
 	case !s.Known():
 		return ErrNotFound
-	case by.Known() && by.ID == s.By, manages(by, s.Owner, org):
+	case by.Known() && by.ID == s.By, Manages(by, s.Owner, org):
 		return nil
 	case s.For(by):
 		return ErrNotOwner
