@@ -130,6 +130,26 @@ func (l *listing[R]) page(ctx context.Context) (List[Version[R]], error) {
 	return out, nil
 }
 
+// shownAll renders the rows that a listing found.
+func shownAll[R, T any](rows List[Version[R]], show func(Version[R]) (T, error)) (List[T], error) {
+	all := List[T]{Items: make([]T, len(rows.Items)), Total: rows.Total, More: rows.More, Next: rows.Next}
+	for i, v := range rows.Items {
+		var err error
+		if all.Items[i], err = show(v); err != nil {
+			return List[T]{}, err
+		}
+	}
+	return all, nil
+}
+
+// direction takes apart what a list is to be sorted by: a name, and a leading minus that turns the order round. "" is the usual.
+func direction(sort, usual string) (name string, down bool) {
+	if sort == "" {
+		sort = usual
+	}
+	return strings.CutPrefix(sort, "-")
+}
+
 func (l *listing[R]) by() string {
 	by := make([]string, len(l.order))
 	for i, o := range l.order {

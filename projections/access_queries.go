@@ -2,16 +2,11 @@ package projections
 
 import (
 	"context"
-	"errors"
-	"fmt"
-
-	"github.com/jackc/pgx/v5"
+	"slices"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
-	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/share"
-	"github.com/mediavault-io/mediavault/eventstore"
 )
 
 // Access answers who may see an item, and why. What it answers is for showing and for finding a right to try: whether bytes
@@ -38,12 +33,15 @@ type Right struct {
 	Grants []Grant `json:"-"`
 }
 
-// For is the strongest effective grant that includes the permission; false when none does.
+// For is the grant by which the viewer may try what needs the permission: the strongest that is effective, or else one that is not,
+// as far as the read model knows; the streams have the last word, and the better reason. False when none includes the permission.
 func (r Right) For(p share.Permission) (Grant, bool) {
-	for _, g := range r.Grants {
-		if g.Effective && g.Allows(p) {
-			return g, true
-		}
+	allows := func(g Grant) bool { return g.Allows(p) }
+	if i := slices.IndexFunc(r.Grants, func(g Grant) bool { return g.Effective && allows(g) }); i >= 0 {
+		return r.Grants[i], true
+	}
+	if i := slices.IndexFunc(r.Grants, allows); i >= 0 {
+		return r.Grants[i], true
 	}
 	return Grant{}, false
 }
@@ -69,24 +67,6 @@ func (a *Access) Right(ctx context.Context, viewer domain.Actor, id domain.Media
 		return Right{}, ErrHidden
 	}
 	return f.right(grants), nil
-}
-
-// LinkRight is the right of whoever holds the secret of a link, whose SHA-256 the token is, to the item that it leads to.
-// Errors: ErrHidden when there is none, or none any more.
-func (a *Access) LinkRight(ctx context.Context, id domain.MediaID, token domain.Digest, m Moment) (Right, error) {
-	f, err := a.facts(ctx, id, m, false)
-	if err != nil {
-		return Right{}, err
-	}
-	for shareID, v := range f.shares {
-		if token == "" || v.Row.Share.With.Token != token {
-			continue
-		}
-		if g, ok := f.through(shareID); ok && g.Via == access.ViaLink && g.seen {
-			return f.right(discreetly([]Grant{g}, domain.Actor{})), nil
-		}
-	}
-	return Right{}, ErrHidden
 }
 
 // WhoMaySee is everybody who may see an item, each with the reason. The owner, partner admins of its organisation and staff see
@@ -163,9 +143,7 @@ func (a *Access) facts(ctx context.Context, id domain.MediaID, m Moment, cases b
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	var args Args
-	sql := "select " + a.view.Columns("s") + " from access s where s.media = " + args.Add(string(id)) + " and " + at.Where("s", &args)
-	rows, err := a.view.Query(ctx, sql, &args)
+	rows, err := a.view.OfItem(ctx, at, id)
 	if err != nil {
 		return facts{}, understood(err)
 	}
@@ -174,29 +152,7 @@ func (a *Access) facts(ctx context.Context, id domain.MediaID, m Moment, cases b
 		return facts{}, ErrHidden
 	}
 	if cases {
-		f.open, err = a.openCase(ctx, id, at)
+		f.open, err = a.engine.openCase(ctx, id, at)
 	}
 	return f, err
-}
-
-// openCase is the event that opened the item's case, when it is not closed.
-func (a *Access) openCase(ctx context.Context, id domain.MediaID, at At) (Cause, error) {
-	var args Args
-	sql := "select s.opened_position, s.opened_at from review s where s.media = " + args.Add(string(id)) + " and s.status <> 'closed' and " +
-		at.Where("s", &args) + " order by s.opened_position limit 1"
-	c := Cause{Type: moderation.Opened{}.EventType()}
-	err := a.engine.pool.QueryRow(ctx, sql, args.Values()...).Scan(&c.Position, &c.At)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Cause{}, nil
-	}
-	if err != nil {
-		return Cause{}, fmt.Errorf("open case of an item: %w", err)
-	}
-	c.At = c.At.UTC()
-	return c, nil
-}
-
-// Position is how far the read model has come.
-func (a *Access) Position(ctx context.Context) (eventstore.Position, error) {
-	return a.engine.Position(ctx, AccessName)
 }

@@ -7,8 +7,10 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
 	"github.com/mediavault-io/mediavault/domain/catalog"
+	"github.com/mediavault-io/mediavault/domain/finding"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/domain/person"
 	"github.com/mediavault-io/mediavault/domain/share"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
@@ -70,7 +72,7 @@ func (auditModel) Types() []string { return typeNames(catalog.Types()) }
 // Table implements Projection. Most events of a busy vault are accesses to media: what is not one of them has small indexes of
 // its own, so that asking for what is rare does not go through all that is common.
 func (auditModel) Table() Table {
-	return Table{AppendOnly: true, Indexes: []Index{
+	return Table{AppendOnly: true, Revision: 1, Indexes: []Index{
 		{On: "actor, from_position"},
 		{On: "action, from_position"},
 		{On: "resource_id, from_position"},
@@ -127,9 +129,24 @@ func auditRow(rec eventstore.Recorded) AuditRow {
 		row.Outcome, row.Code, row.Media, row.Detail = OutcomeRefused, e.Code, e.Media, e.Action
 		row.ResourceKind, row.ResourceID = refusedResource(e)
 	default:
-		row.ResourceKind = ResourceOther
+		row.ResourceKind, row.Detail = ResourceOther, summarizeOther(e)
+		auditOther(&row, e)
 	}
 	return row
+}
+
+// auditOther says whom or which item an event is about whose stream does not name it.
+func auditOther(row *AuditRow, e domain.Event) {
+	switch e := e.(type) {
+	case finding.Raised:
+		row.Media = e.Media
+	case finding.Referred:
+		row.Media = e.Media
+	case person.ErasureRequested:
+		row.ResourceID = string(e.Subject)
+	case person.Erased:
+		row.ResourceID = string(e.Subject)
+	}
 }
 
 func auditMedia(row *AuditRow, e media.Event) {

@@ -2,7 +2,6 @@ package projections
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -45,22 +44,6 @@ func WriteAuditCSV(w io.Writer, entries iter.Seq2[AuditEntry, error]) (int, erro
 	out.Flush()
 	if err := out.Error(); err != nil {
 		return n, fmt.Errorf("write audit as CSV: %w", err)
-	}
-	return n, nil
-}
-
-// WriteAuditNDJSON writes the entries as one JSON object per line and answers how many. Memory does not grow with the rows.
-func WriteAuditNDJSON(w io.Writer, entries iter.Seq2[AuditEntry, error]) (int, error) {
-	out := json.NewEncoder(w)
-	n := 0
-	for e, err := range entries {
-		if err != nil {
-			return n, err
-		}
-		if err := out.Encode(e); err != nil {
-			return n, fmt.Errorf("write audit as NDJSON: %w", err)
-		}
-		n++
 	}
 	return n, nil
 }

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -83,13 +85,7 @@ func (a *Audit) Page(ctx context.Context, viewer domain.Actor, q AuditQuery, p P
 	if err != nil {
 		return List[AuditEntry]{}, err
 	}
-	out := List[AuditEntry]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]AuditEntry, len(rows.Items))}
-	for i, v := range rows.Items {
-		if out.Items[i], err = a.entry(ctx, v); err != nil {
-			return List[AuditEntry]{}, err
-		}
-	}
-	return out, nil
+	return shownAll(rows, func(v Version[AuditRow]) (AuditEntry, error) { return a.entry(ctx, v) })
 }
 
 // exportBatch is how many rows of an export are in memory at once.
@@ -248,6 +244,23 @@ func typesOf(action string) ([]string, error) {
 		return nil, domain.ErrInvalid.On("action").Because("an action is a type of event such as media.uploaded, or a category such as media")
 	}
 	return types, nil
+}
+
+// audited is the first revision of an item's stream of accesses that lies behind a position, as far as the audit log knows; otherwise 0.
+func (e *Engine) audited(ctx context.Context, id domain.MediaID, stream eventstore.Stream, after eventstore.Position) (eventstore.Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var last eventstore.Revision
+	err := e.pool.QueryRow(ctx, `select revision from audit
+		where media <> '' and media = $1 and stream = $2 and from_position <= $3 order by from_position desc limit 1`,
+		string(id), string(stream), int64(after)).Scan(&last)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("where to begin in %s: %w", stream, err)
+	}
+	return last + 1, nil
 }
 
 func (a *Audit) entry(ctx context.Context, v Version[AuditRow]) (AuditEntry, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mediavault-io/mediavault/domain"
-	people "github.com/mediavault-io/mediavault/domain/person"
+	"github.com/mediavault-io/mediavault/domain/person"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -44,15 +44,15 @@ func forgetsOf[R any](f Forgetter[R], s *shape) *forgets {
 // erasures are the types of the events at which people are forgotten: when it is asked for, so that it shows at once; and when no
 // process can open his texts any more, for what was taken in in between.
 func erasures() []string {
-	return []string{people.ErasureRequested{}.EventType(), people.Erased{}.EventType()}
+	return []string{person.ErasureRequested{}.EventType(), person.Erased{}.EventType()}
 }
 
 // erasureOf is who is forgotten by an event.
 func erasureOf(rec eventstore.Recorded) (domain.UserID, bool) {
 	switch e := rec.Event.(type) {
-	case people.ErasureRequested:
+	case person.ErasureRequested:
 		return e.Subject, true
-	case people.Erased:
+	case person.Erased:
 		return e.Subject, true
 	default:
 		return "", false

@@ -14,10 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mediavault-io/mediavault/domain"
-	"github.com/mediavault-io/mediavault/domain/access"
-	"github.com/mediavault-io/mediavault/domain/media"
-	"github.com/mediavault-io/mediavault/domain/moderation"
-	"github.com/mediavault-io/mediavault/domain/share"
+	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -32,7 +29,7 @@ import (
 //	                 taken, unless its owner leaves that in the bytes that others get
 //	anybody          the stream of his own refusals
 //
-// The hash of a link's password is withheld from everybody.
+// The hash of a link's password and what signs the messages to a webhook are withheld from everybody.
 type History struct {
 	store    *eventstore.Store
 	engine   *Engine
@@ -83,7 +80,7 @@ type Who struct {
 
 // HistoryFilter chooses events. The zero filter is all of them.
 type HistoryFilter struct {
-	Categories []string // media, share, moderation, access
+	Categories []string // of catalog.Categories
 	Types      []string // such as media.uploaded
 }
 
@@ -126,8 +123,8 @@ func (f HistoryFilter) checked() (eventstore.Filter, error) {
 		}
 	}
 	for _, c := range f.Categories {
-		if !slices.Contains([]string{media.Category, share.Category, moderation.Category, access.Category}, c) {
-			return eventstore.Filter{}, domain.ErrInvalid.On("category").Because("accepted are media, share, moderation and access")
+		if !slices.Contains(catalog.Categories(), c) {
+			return eventstore.Filter{}, domain.ErrInvalid.On("category").Because("accepted are " + strings.Join(catalog.Categories(), ", "))
 		}
 	}
 	return eventstore.Filter{Categories: f.Categories, Types: f.Types}, nil

@@ -110,8 +110,7 @@ func (h *History) streamsOf(ctx context.Context, id domain.MediaID, m Moment) ([
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	streams := []eventstore.Stream{eventstore.StreamOf(media.Category, id), eventstore.StreamOf(access.Category, id)}
-	var args Args
-	shares, err := h.shares.Query(ctx, "select "+h.shares.Columns("s")+" from shares s where s.media = "+args.Add(string(id))+" and "+at.Where("s", &args), &args)
+	shares, err := h.shares.OfItem(ctx, at, id)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +120,7 @@ func (h *History) streamsOf(ctx context.Context, id domain.MediaID, m Moment) ([
 			streams = append(streams, eventstore.StreamOf(access.Category, v.Row.Share))
 		}
 	}
-	var caseArgs Args
-	cases, err := h.cases.Query(ctx, "select "+h.cases.Columns("s")+" from review s where s.media = "+caseArgs.Add(string(id))+" and "+at.Where("s", &caseArgs), &caseArgs)
+	cases, err := h.cases.OfItem(ctx, at, id)
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
@@ -119,17 +117,5 @@ func (h *History) begin(ctx context.Context, id domain.MediaID, stream eventstor
 	if after == 0 || h.engine.find(AuditName) == nil {
 		return 0, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	var last eventstore.Revision
-	err := h.engine.pool.QueryRow(ctx, `select revision from audit
-		where media <> '' and media = $1 and stream = $2 and from_position <= $3 order by from_position desc limit 1`,
-		string(id), string(stream), int64(after)).Scan(&last)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("where to begin in %s: %w", stream, err)
-	}
-	return last + 1, nil
+	return h.engine.audited(ctx, id, stream, after)
 }

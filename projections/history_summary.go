@@ -7,8 +7,12 @@ import (
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
+	"github.com/mediavault-io/mediavault/domain/finding"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/domain/object"
+	"github.com/mediavault-io/mediavault/domain/parked"
+	"github.com/mediavault-io/mediavault/domain/person"
 	"github.com/mediavault-io/mediavault/domain/share"
 )
 
@@ -28,8 +32,40 @@ func summarize(e domain.Event, s sight) string {
 		return fmt.Sprintf("was refused %s (%s)", e.Action, e.Code)
 	case nil:
 		return "something that this version cannot read"
+	}
+	if said := summarizeOther(e); said != "" {
+		return said
+	}
+	return e.EventType()
+}
+
+// summarizeOther is summarize for what is in no item's history, and in the audit log; "" where the type of the event says it all.
+func summarizeOther(e domain.Event) string {
+	switch e := e.(type) {
+	case finding.Raised:
+		return fmt.Sprintf("found %s of type %s in the %s: risk %d", counted(e.Count, "value"), e.Type, e.Place, e.Risk)
+	case finding.Rescored:
+		return fmt.Sprintf("took the risk from %d to %d: %s", e.Before, e.Risk, e.Exposure)
+	case finding.StatusChanged:
+		return fmt.Sprintf("took it from %s to %s", e.From, e.To)
+	case finding.Referred:
+		return fmt.Sprintf("put it before people in case %s: risk %d, from %d on", e.Case, e.Risk, e.Least)
+	case person.ErasureRequested:
+		return "asked for the person to be forgotten: " + string(e.Ground)
+	case person.Erased:
+		return "forgot the person; kept as evidence: " + counted(e.Kept, "item")
+	case parked.Retried:
+		return fmt.Sprintf("had %s %s try %s again", e.What.Source, e.What.Name, e.What.Key)
+	case parked.Dropped:
+		return fmt.Sprintf("had %s %s go on without %s of %s at position %d", e.What.Source, e.What.Name, e.Type, e.What.Key, e.What.Position)
+	case object.Swept:
+		bytes := int64(0)
+		for _, l := range e.Objects {
+			bytes += l.Size
+		}
+		return fmt.Sprintf("swept %s that nobody needs, %s", counted(len(e.Objects), "object"), bytesText(bytes))
 	default:
-		return e.EventType()
+		return ""
 	}
 }
 
@@ -72,6 +108,21 @@ func summarizeMedia(e media.Event, s sight) string {
 		return "restored it"
 	case media.Purged:
 		return fmt.Sprintf("purged it: %s destroyed", counted(len(e.Objects), "object"))
+	case media.DescriptionRequested:
+		return fmt.Sprintf("asked for a description of version %d", e.Version)
+	case media.DescriptionSuggested:
+		return fmt.Sprintf("suggested a description of version %d, by %s", e.Version, e.Provider)
+	case media.SuggestionAccepted:
+		if e.Edited {
+			return "accepted the suggested description, edited"
+		}
+		return "accepted the suggested description"
+	case media.SuggestionRejected:
+		return "rejected the suggested description"
+	case media.Fingerprinted:
+		return fmt.Sprintf("noted what version %d looks like", e.Version)
+	case media.Resembles:
+		return fmt.Sprintf("noted that version %d looks like version %d of %s", e.Version, e.Of, e.Other)
 	default:
 		return e.EventType()
 	}

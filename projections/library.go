@@ -109,11 +109,7 @@ func (libraryModel) Name() string { return LibraryName }
 
 // Types implements Projection.
 func (libraryModel) Types() []string {
-	names := make([]string, len(media.Types))
-	for i, t := range media.Types {
-		names[i] = t.Name
-	}
-	return names
+	return typeNames(media.Types)
 }
 
 // Table implements Projection.

@@ -51,6 +51,8 @@ func (l *Library) ItemsOf(ctx context.Context, owner domain.UserID, after domain
 			return nil, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	rows, err := l.engine.pool.Query(ctx, `select key from library_current where owner = $1 and key > $2 and status <> all($3) order by key limit $4`,
 		string(owner), string(after), []string{string(StatusPurged), string(StatusRefused)}, ownedBatch)
 	if err != nil {

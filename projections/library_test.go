@@ -33,7 +33,7 @@ func newShelf(t *testing.T) *shelf {
 	return &shelf{world: w, t: t, engine: e, library: l}
 }
 
-func person(id domain.UserID, org domain.OrgID, role domain.Role) domain.Actor {
+func somebody(id domain.UserID, org domain.OrgID, role domain.Role) domain.Actor {
 	return domain.Actor{ID: id, Org: org, Roles: []domain.Role{role}}
 }
 
@@ -134,7 +134,7 @@ func TestLibrary(t *testing.T) {
 		}
 		granted := grant("o", "a", share.Recipient{Kind: share.WithOrganisation, Organisation: "globex"}, share.Terms{ExpiresAt: time.Now().Add(-time.Hour)})
 		s.finds(userBob, MediaQuery{}, Moment{}, "r a")
-		s.finds(person("gus", "globex", domain.RolePartner), MediaQuery{}, Moment{}, "")
+		s.finds(somebody("gus", "globex", domain.RolePartner), MediaQuery{}, Moment{}, "")
 		s.sees(userBob, "r", Moment{}, true)
 		s.sees(userBob, "q", Moment{}, false)
 		s.append(t, "share-sr", share.Revoked{By: "alice"})

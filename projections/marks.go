@@ -150,6 +150,8 @@ func (m *marks) ask(ctx context.Context, name string, since time.Time) (at event
 }
 
 func readMarks(ctx context.Context, x executor) (map[string]eventstore.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	rows, err := x.Query(ctx, `select name, position from projections`)
 	if err != nil {
 		return nil, fmt.Errorf("positions of the read models: %w", err)
@@ -165,6 +167,8 @@ func readMarks(ctx context.Context, x executor) (map[string]eventstore.Position,
 
 // Position is how far a read model has come: it holds everything up to there. Errors: ErrUnknown.
 func (e *Engine) Position(ctx context.Context, name string) (eventstore.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	var p eventstore.Position
 	err := e.pool.QueryRow(ctx, `select position from projections where name = $1`, name).Scan(&p)
 	if errors.Is(err, pgx.ErrNoRows) {

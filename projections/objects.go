@@ -134,9 +134,9 @@ func (o *Objects) NamesOf(ctx context.Context, keys []domain.ObjectKey) ([]Objec
 		return nil, err
 	}
 	// Rows of a key that is parked are as they were: nothing is known of what they name.
-	var parked int
-	if err := o.view.engine.pool.QueryRow(ctx, `select count(*) from projection_parked where projection = $1`, ObjectsName).Scan(&parked); err != nil {
-		return nil, fmt.Errorf("parked events: %w", err)
+	parked, err := o.view.engine.parkedIn(ctx, ObjectsName)
+	if err != nil {
+		return nil, err
 	}
 	if parked > 0 {
 		return nil, errors.New("events that name objects are parked; what they name is not known")

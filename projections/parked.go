@@ -45,6 +45,16 @@ func (e *Engine) Parked(ctx context.Context) ([]Parked, error) {
 	return all, nil
 }
 
+// parkedIn is how many events of a read model are parked.
+func (e *Engine) parkedIn(ctx context.Context, name string) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if err = e.pool.QueryRow(ctx, `select count(*) from projection_parked where projection = $1`, name).Scan(&n); err != nil {
+		err = fmt.Errorf("parked events: %w", err)
+	}
+	return n, err
+}
+
 // Retry gives a key's parked events to its projection again, in their order. What it makes of them is as if they had never been
 // parked. An event that still cannot be processed stays parked, with those behind it. It answers how many went through.
 // Errors: ErrUnknown, ErrNotParked, ErrOutOfOrder.

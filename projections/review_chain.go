@@ -1,9 +1,11 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -84,14 +86,15 @@ func (h *History) Chain(ctx context.Context, r *Review, viewer domain.Actor, id 
 		}
 	}
 	c.Owner, c.Hold, c.Version = state.Owner, string(state.Hold()), state.Current
-	var args Args
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	rows, err := r.view.Query(ctx, "select "+r.view.Columns("s")+" from review s where s.media = "+args.Add(string(id))+" and "+
-		at.Where("s", &args)+" order by s.opened_at, s.key", &args)
+	rows, err := r.view.OfItem(ctx, at, id)
 	if err != nil {
 		return Chain{}, understood(err)
 	}
+	slices.SortFunc(rows, func(a, b Version[CaseRow]) int {
+		return cmp.Or(a.Row.OpenedAt.Compare(b.Row.OpenedAt), cmp.Compare(a.Key, b.Key))
+	})
 	for _, v := range rows {
 		shown, err := r.shown(ctx, v, !owner, now)
 		if err != nil {

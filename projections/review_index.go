@@ -2,8 +2,13 @@ package projections
 
 import (
 	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/moderation"
 )
 
 // CaseIndex finds cases and shares for commands, as near to now as the read models can be.
@@ -48,20 +53,7 @@ func (c *CaseIndex) ClaimedBy(ctx context.Context, moderator domain.UserID, most
 
 // SharesOf answers all shares of an item, in any state, 10,000 at most.
 func (c *CaseIndex) SharesOf(ctx context.Context, item domain.MediaID) ([]domain.ShareID, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	view := c.shares.view
-	var args Args
-	rows, err := view.Query(ctx, "select "+view.Columns("s")+" from shares s where s.media = "+args.Add(string(item))+" and "+
-		At{}.Where("s", &args)+" order by s.revoked, s.granted_at desc limit 10000", &args)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]domain.ShareID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.Row.Share
-	}
-	return ids, nil
+	return c.shares.SharesOf(ctx, item)
 }
 
 func (r *Review) ids(ctx context.Context, where string, args *Args) ([]domain.CaseID, error) {
@@ -76,6 +68,23 @@ func (r *Review) ids(ctx context.Context, where string, args *Args) ([]domain.Ca
 		ids[i] = row.Row.Case
 	}
 	return ids, nil
+}
+
+// openCase is the event that opened the item's case, when it is not closed.
+func (e *Engine) openCase(ctx context.Context, id domain.MediaID, at At) (Cause, error) {
+	var args Args
+	sql := "select s.opened_position, s.opened_at from review s where s.media = " + args.Add(string(id)) + " and s.status <> 'closed' and " +
+		at.Where("s", &args) + " order by s.opened_position limit 1"
+	c := Cause{Type: moderation.Opened{}.EventType()}
+	err := e.pool.QueryRow(ctx, sql, args.Values()...).Scan(&c.Position, &c.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Cause{}, nil
+	}
+	if err != nil {
+		return Cause{}, fmt.Errorf("open case of an item: %w", err)
+	}
+	c.At = c.At.UTC()
+	return c, nil
 }
 
 // catchUp waits until the read model has what the log has now. What it cannot reach in time is answered as it is: the index

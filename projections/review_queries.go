@@ -185,13 +185,7 @@ func (r *Review) Queue(ctx context.Context, viewer domain.Actor, q CaseQuery, p 
 	if err != nil {
 		return List[Case]{}, err
 	}
-	out := List[Case]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]Case, len(rows.Items))}
-	for i, v := range rows.Items {
-		if out.Items[i], err = r.shown(ctx, v, staff && v.Row.Owner != viewer.ID, now); err != nil {
-			return List[Case]{}, err
-		}
-	}
-	return out, nil
+	return shownAll(rows, func(v Version[CaseRow]) (Case, error) { return r.shown(ctx, v, staff && v.Row.Owner != viewer.ID, now) })
 }
 
 // Get is one case. Errors: ErrHidden for everybody but staff and the owner of the item.
@@ -251,15 +245,11 @@ func (q CaseQuery) filter(l *listing[CaseRow], staff bool, now time.Time) error 
 }
 
 func (q CaseQuery) sort(l *listing[CaseRow], staff bool) error {
-	name, down := q.Sort, false
-	switch {
-	case name == "" && staff:
-		name, down = "priority", true
-	case name == "":
-		name, down = "updated_at", true
-	case name[0] == '-':
-		name, down = name[1:], true
+	usual := "-updated_at"
+	if staff {
+		usual = "-priority"
 	}
+	name, down := direction(q.Sort, usual)
 	var value func(CaseRow) string
 	kind, column := "bigint", name
 	switch name {

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
 )
@@ -28,9 +29,38 @@ func (s *Shares) SharesWith(ctx context.Context, item domain.MediaID, actor doma
 	if err != nil {
 		return nil, err
 	}
+	return idsOfShares(rows), nil
+}
+
+// SharesOf answers the ids of all shares of an item, in any state, those alive before the revoked, the newest first, 10,000 at most.
+func (s *Shares) SharesOf(ctx context.Context, item domain.MediaID) ([]domain.ShareID, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var args Args
+	rows, err := s.view.Query(ctx, "select "+s.view.Columns("s")+" from shares s where s.media = "+args.Add(string(item))+" and "+
+		At{}.Where("s", &args)+" order by s.revoked, s.granted_at desc limit 10000", &args)
+	if err != nil {
+		return nil, err
+	}
+	return idsOfShares(rows), nil
+}
+
+func idsOfShares(rows []Version[ShareRow]) []domain.ShareID {
 	ids := make([]domain.ShareID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.Row.Share
 	}
-	return ids, nil
+	return ids
+}
+
+// sharedItems is, for another model's query, the array of the items that are shared with the viewer by name, or with the viewer's
+// organisation, at a moment, when the clock said now.
+func sharedItems(viewer domain.Actor, at At, now time.Time, args *Args) string {
+	with := "s.user_id = " + args.Add(string(viewer.ID))
+	if viewer.MemberOf(viewer.Org) {
+		with = "(" + with + " or s.organisation = " + args.Add(string(viewer.Org)) + ")"
+	}
+	return "array(select s.media from shares s where " + with + " and " + at.Where("s", args) +
+		" and not s.revoked and (s.expires_at is null or s.expires_at > " + args.Add(now) + ") and (s.max_opens = 0 or s.opens < s.max_opens)" +
+		" and (s.through = '' or " + shareStatus(at, now, args) + " = 'active'))" // what came through a share ends with it
 }

@@ -81,8 +81,7 @@ func (s *Shares) Given(ctx context.Context, viewer domain.Actor, q ShareQuery, p
 			if _, err := s.engine.Resolve(ctx, m, LibraryName); err != nil {
 				return err
 			}
-			given += " or s.media = any (array(select i.key from library i where i.org <> '' and i.org = " + l.args.Add(string(viewer.Org)) +
-				" and " + at.Where("i", &l.args) + "))"
+			given += " or s.media = any (" + itemsOfOrganisation(viewer.Org, at, &l.args) + ")"
 		}
 		l.and("(" + given + ")")
 		return nil
@@ -212,13 +211,7 @@ func (q ShareQuery) filter(l *listing[ShareRow], at At, now time.Time) error {
 }
 
 func (q ShareQuery) sort(l *listing[ShareRow]) error {
-	name, down := q.Sort, false
-	if name == "" {
-		name = "-granted_at"
-	}
-	if name[0] == '-' {
-		name, down = name[1:], true
-	}
+	name, down := direction(q.Sort, "-granted_at")
 	var value func(ShareRow) string
 	kind := "timestamptz"
 	switch name {

@@ -24,7 +24,7 @@ type UsageRow struct {
 	Owner    domain.UserID `db:"owner"`
 	Org      domain.OrgID  `db:"org"`
 	Items    int           `db:"items"`    // 1 until purged
-	Trashed  int           `db:"trashed"`  // 1 while deleted
+	Deleted  int           `db:"deleted"`  // 1 while deleted
 	Versions int           `db:"versions"` // stored
 	Bytes    int64         `db:"bytes"`    // stored
 
@@ -144,11 +144,11 @@ func stored(row UsageRow, e domain.Event) UsageRow {
 	case media.UploadRefused:
 		row.Owner, row.Org = e.Owner, e.Org
 	case media.Deleted:
-		row.Trashed = 1
+		row.Deleted = 1
 	case media.Restored:
-		row.Trashed = 0
+		row.Deleted = 0
 	case media.Purged:
-		row.Items, row.Trashed, row.Versions, row.Bytes = 0, 0, 0, 0
+		row.Items, row.Deleted, row.Versions, row.Bytes = 0, 0, 0, 0
 	}
 	return row
 }

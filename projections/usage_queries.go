@@ -214,7 +214,7 @@ func (u *Usage) groups(
 	return out, nil
 }
 
-const usageSums = `coalesce(sum(d.items), 0)::bigint as items, coalesce(sum(d.trashed), 0)::bigint as trashed,
+const usageSums = `coalesce(sum(d.items), 0)::bigint as items, coalesce(sum(d.deleted), 0)::bigint as deleted,
 	coalesce(sum(d.versions), 0)::bigint as versions, coalesce(sum(d.bytes), 0)::bigint as bytes,
 	coalesce(sum(d.uploads), 0)::bigint as uploads, coalesce(sum(d.refused), 0)::bigint as refused,
 	coalesce(sum(d.uploaded_bytes), 0)::bigint as uploaded_bytes, coalesce(sum(d.shares), 0)::bigint as shares,

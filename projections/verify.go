@@ -43,7 +43,8 @@ type Progress struct {
 
 // Verify recomputes the named read models (all, when none is named) from the log and compares them, every version of every
 // row, with what is stored, as of where they are. Reading and projecting go on meanwhile. Memory is bounded. What it finds is
-// in the answer; errors are faults. Text that was erased since it was stored is a difference: the read model still holds it.
+// in the answer; errors are faults. Open texts of somebody whose key is destroyed are differences: between the wish to forget him and the
+// destruction of the key, moments later, those that are gone already, and where the log does not say that he is forgotten, those that stand.
 func (e *Engine) Verify(ctx context.Context, o VerifyOptions, names ...string) ([]Verified, error) {
 	if len(names) == 0 {
 		names = e.Names()

@@ -3,11 +3,11 @@ package projections
 import (
 	"context"
 	"fmt"
-	"iter"
 	"reflect"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -23,7 +23,7 @@ func ViewOf[R any](e *Engine, p Projection[R]) (View[R], error) {
 	return View[R]{engine: e, model: m}, err
 }
 
-// Columns lists the row's and the engine's columns under an alias, for the select list that Query and Each read.
+// Columns lists the row's and the engine's columns under an alias, for the select list that Query reads.
 func (v View[R]) Columns(alias string) string { return v.model.shape.names(alias + ".") }
 
 // Resolve is Engine.Resolve for this read model.
@@ -42,46 +42,40 @@ func (v View[R]) Find(ctx context.Context, at At, key string) (Version[R], bool,
 	return found[0], true, nil
 }
 
-// Query answers the rows of a select whose list is Columns.
+// OfItem are the rows about an item that held at a moment, in no order; the table has a column media.
+func (v View[R]) OfItem(ctx context.Context, at At, id domain.MediaID) ([]Version[R], error) {
+	var args Args
+	return v.Query(ctx, "select "+v.Columns("s")+" from "+v.model.name+" s where s.media = "+args.Add(string(id))+" and "+at.Where("s", &args), &args)
+}
+
+// Query answers the rows of a select whose list is Columns, within queryTimeout.
 func (v View[R]) Query(ctx context.Context, sql string, args *Args) ([]Version[R], error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	// In binary, as the engine stores it; pgx would choose text for some types.
+	rows, err := v.engine.pool.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args.Values()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", v.model.name, err)
+	}
+	defer rows.Close()
 	var all []Version[R]
-	for r, err := range v.Each(ctx, sql, args) {
+	for rows.Next() {
+		r, err := readVersion[R](v.model.shape, rows.RawValues())
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read %s: %w", v.model.name, err)
 		}
 		all = append(all, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", v.model.name, err)
 	}
 	return all, nil
 }
 
-// Each yields the rows of a select whose list is Columns, in flat memory. It holds a connection until the loop ends.
-func (v View[R]) Each(ctx context.Context, sql string, args *Args) iter.Seq2[Version[R], error] {
-	return func(yield func(Version[R], error) bool) {
-		// In binary, as the engine stores it; pgx would choose text for some types.
-		all := append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args.Values()...)
-		rows, err := v.engine.pool.Query(ctx, sql, all...)
-		if err != nil {
-			yield(Version[R]{}, fmt.Errorf("ask %s: %w", v.model.name, err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			r, err := readVersion[R](v.model.shape, rows.RawValues())
-			if err != nil {
-				err = fmt.Errorf("read %s: %w", v.model.name, err)
-			}
-			if !yield(r, err) || err != nil {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(Version[R]{}, fmt.Errorf("ask %s: %w", v.model.name, err))
-		}
-	}
-}
-
-// Value answers the one value of a select, such as a count.
+// Value answers the one value of a select, such as a count, within queryTimeout.
 func Value[T any, R any](ctx context.Context, v View[R], sql string, args *Args) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	var value T
 	if err := v.engine.pool.QueryRow(ctx, sql, args.Values()...).Scan(&value); err != nil {
 		return value, fmt.Errorf("ask %s: %w", v.model.name, err)
