@@ -71,7 +71,7 @@ func itemOf(it projections.Item, viewer domain.Actor) mediaItem {
 	if it.Version >= 1 && it.Version <= len(it.Versions) {
 		v := it.Versions[it.Version-1]
 		item.show(v, it.Owner == viewer.ID)
-		_, item.Size, item.SHA256 = it.Handed(v, it.Owner == viewer.ID || seesAll(viewer)) // those of the bytes that the viewer gets
+		_, item.Size, item.SHA256 = it.HandedTo(viewer, v) // those of the bytes that the viewer gets
 	}
 	return item
 }
@@ -149,7 +149,7 @@ func bothWays(names ...string) []string {
 // stillSeen reports whether who could see an item at an earlier moment still may today: asking as of the past must not bring
 // back what was revoked since.
 func (s *Server) stillSeen(ctx context.Context, viewer domain.Actor, it projections.Item, m projections.Moment) (bool, error) {
-	if m.IsNow() || seesAll(viewer) || it.Owner == viewer.ID {
+	if m.IsNow() || projections.SeesAll(viewer) || it.Owner == viewer.ID {
 		return true, nil
 	}
 	err := s.today(ctx, viewer, it.ID, m)
@@ -233,21 +233,10 @@ func (s *Server) getMedia(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	item := itemOf(it, viewer)
-	if seesVersions(viewer, it) {
+	if it.SeesVersions(viewer) {
 		item.Versions = versionsOf(it)
 	}
 	return web.JSON(w, http.StatusOK, item)
-}
-
-// seesVersions reports whether the viewer sees more than the current version: what a file was before it was shared is not the
-// recipient's to know.
-func seesVersions(viewer domain.Actor, it projections.Item) bool {
-	return viewer.ID == it.Owner || viewer.MemberOf(it.Org) || seesAll(viewer)
-}
-
-// seesAll reports whether the viewer sees every item, by role.
-func seesAll(viewer domain.Actor) bool {
-	return viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
 }
 
 // historyList is a part of a history. It has no total: it is merged from the streams of the item, its shares, its cases and its
@@ -301,7 +290,7 @@ func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	grant, err := grantFor(right, want.download)
+	grant, err := grantOf(right, want.download)
 	if err != nil {
 		return err
 	}
@@ -310,7 +299,7 @@ func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if version != 0 && version != it.Version {
-		if !seesVersions(viewer, it) || version > len(it.Versions) {
+		if !it.SeesVersions(viewer) || version > len(it.Versions) {
 			return errNoVersion
 		}
 		it.Version = version
@@ -321,23 +310,16 @@ func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {
 // errNotPermitted is a right that does not go that far.
 var errNotPermitted = domain.Refuse(domain.Forbidden, "not_permitted", "your right to the item does not allow this")
 
-// grantFor is the grant by which the bytes are tried: the strongest that holds, or else one of those that do not as far as the
-// read model knows; the streams have the last word, and the better reason.
-func grantFor(right projections.Right, download bool) (projections.Grant, error) {
-	permission := "view"
+// grantOf is the grant by which the bytes are tried.
+func grantOf(right projections.Right, download bool) (grant projections.Grant, err error) {
+	grant, held := right.For("view")
 	if download {
-		permission = "download"
+		grant, held = right.For("download")
 	}
-	held := slices.IndexFunc(right.Grants, func(g projections.Grant) bool { return slices.Contains(g.Permissions, permission) })
-	if held < 0 {
+	if !held {
 		return projections.Grant{}, errNotPermitted
 	}
-	for _, g := range right.Grants {
-		if g.Effective && slices.Contains(g.Permissions, permission) {
-			return g, nil
-		}
-	}
-	return right.Grants[held], nil
+	return grant, nil
 }
 
 func downloads(q *web.Query) bool {

@@ -19,12 +19,10 @@ import (
 	"github.com/mediavault-io/mediavault/projections"
 )
 
-// OpenAPI describes the API.
-//
 //go:embed openapi.yaml
 var openAPI []byte
 
-// OpenAPI is the description of the API: openapi.yaml.
+// OpenAPI is the description of the API: openapi.yaml. Tests hold it against the routes and against real answers.
 func OpenAPI() []byte { return openAPI }
 
 // Parts are what the API asks. All but Log and Heartbeat are needed.
@@ -77,8 +75,9 @@ type Server struct {
 // New makes a server of its parts.
 func New(p Parts) *Server {
 	s := &Server{
-		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit, usages: p.Usage,
-		history: p.History, duplicates: p.Duplicates, suggestions: p.Suggestions, blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, told: p.Notifications, recipients: p.Recipients, log: p.Log, beat: p.Heartbeat,
+		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit,
+		usages: p.Usage, history: p.History, duplicates: p.Duplicates, suggestions: p.Suggestions, told: p.Notifications, recipients: p.Recipients,
+		blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

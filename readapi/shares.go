@@ -2,8 +2,6 @@ package readapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -65,6 +63,7 @@ func (s *Server) getShare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	includes(w, share.Position)
 	// For If-Match alone: opens are counted, and time passes, without a new revision, so that there is no 304.
 	w.Header().Set("ETag", web.ETag(share.Revision))
 	return web.JSON(w, http.StatusOK, share)
@@ -94,8 +93,7 @@ func digestOf(token string) domain.Digest {
 	if token == "" || len(token) > maxToken {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(token))
-	return domain.Digest(hex.EncodeToString(sum[:]))
+	return domain.DigestOf(token)
 }
 
 // followed is where a link leads.
@@ -139,6 +137,8 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, q *web.Query) (f
 	if err != nil {
 		return followed{}, err
 	}
+	includes(w, share.Position)
+	includes(w, it.Position)
 	return followed{
 		share: share, item: it, serving: Serving{Via: "link", Share: share.ID, Token: mux.Vars(r)["token"], Password: password},
 	}, nil

@@ -90,7 +90,7 @@ func (s *Server) mediaThumbnail(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	grant, err := grantFor(right, false)
+	grant, err := grantOf(right, false)
 	if err != nil {
 		return err
 	}
