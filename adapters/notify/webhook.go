@@ -34,12 +34,20 @@ func NewWebhooks(timeout time.Duration, private bool) *Webhooks {
 	if timeout == 0 {
 		timeout = 15 * time.Second
 	}
+	return posting(timeout, dialing(timeout, private))
+}
+
+func dialing(timeout time.Duration, private bool) *net.Dialer {
 	dialer := &net.Dialer{Timeout: timeout / 2}
 	if !private {
 		// Asked when the address is known and before anything is sent: a name that resolves to something else the second time
 		// (DNS rebinding) is asked about the address that is dialled.
 		dialer.Control = func(_, address string, _ syscall.RawConn) error { return public(address) }
 	}
+	return dialer
+}
+
+func posting(timeout time.Duration, dialer *net.Dialer) *Webhooks {
 	return &Webhooks{
 		now: time.Now,
 		client: &http.Client{
@@ -55,14 +63,15 @@ func NewWebhooks(timeout time.Duration, private bool) *Webhooks {
 	}
 }
 
-// notPublic are networks that net/netip has no word for: shared and benchmark addresses, protocol assignments, and those that
-// stand for IPv4 addresses or lead to them (RFC 6890, 6598, 2544, 6052, 3056, 4380).
+// notPublic are networks that net/netip has no word for: shared and benchmark addresses, protocol assignments, documentation, site-local
+// ones, and those that stand for IPv4 addresses or lead to them (RFC 6890, 6598, 2544, 6052, 3056, 4380, 3879, 7526, 9637, 9602).
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
 	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/32"),
+	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"),
 	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("3fff::/20"), netip.MustParsePrefix("5f00::/16"), netip.MustParsePrefix("fec0::/10"),
 }
 
 func public(address string) error {

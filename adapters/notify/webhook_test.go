@@ -103,6 +103,7 @@ func TestOnlyPublicAddressesAreAsked(t *testing.T) {
 	for _, host := range []string{
 		"127.0.0.1", "localhost", "127.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254",
 		"100.64.0.1", "[fe80::1]", "[fd00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255", "[::]", "[::7f00:1]", "198.18.0.1",
+		"[fec0::1]", "[3fff::1]", "192.88.99.1",
 	} {
 		err := hooks.Post(t.Context(), "http://"+net.JoinHostPort(strings.Trim(host, "[]"), port)+"/", "n1", []byte(`{}`), []string{secret})
 		if got, _ := code(t, err); got != "address_not_allowed" && !(got == "unreachable" && host == "127.1") {
