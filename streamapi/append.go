@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -14,7 +15,7 @@ import (
 
 // serveAppend answers streams.Streams/Append: one append, told in several messages.
 func (s *Server) serveAppend(call grpc.ServerStream) error {
-	ctx := call.Context()
+	ctx, began := call.Context(), time.Now()
 	var m appendReq
 	if err := call.RecvMsg(&m); err != nil {
 		return err
@@ -44,6 +45,9 @@ func (s *Server) serveAppend(call grpc.ServerStream) error {
 		if err := a.add(&m.proposed); err != nil {
 			return err
 		}
+	}
+	if err := s.stillAllowed(ctx, began); err != nil {
+		return err
 	}
 	done, wrong, err := s.append(ctx, &a)
 	if err != nil {

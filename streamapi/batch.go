@@ -35,9 +35,49 @@ func (s *Server) serveBatchAppend(call grpc.ServerStream) error {
 		server: s, call: call, ctx: ctx, principal: principalOf(ctx),
 		open: map[uuid.UUID]*batch{}, room: make(chan struct{}, batchesUnderWay), last: map[eventstore.Stream]chan struct{}{},
 	}
-	err := b.receive()
-	b.work.Wait()
+	if !s.hearing.begin() {
+		return ended(notReady())
+	}
+	heard := make(chan error, 1)
+	go func() { // nothing interrupts RecvMsg but the end of the call, which is the end of this function; Run waits for it
+		defer s.hearing.end()
+		heard <- b.receive()
+	}()
+	var err error
+	select {
+	case err = <-heard:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	b.finish()
 	return ended(err)
+}
+
+// hearing counts calls that are heard beside what answers them.
+type hearing struct {
+	mu   sync.Mutex // guards over, and that nobody begins once it is set
+	over bool
+	work sync.WaitGroup
+}
+
+// begin reports whether one more may begin; who may calls end.
+func (h *hearing) begin() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over {
+		h.work.Add(1)
+	}
+	return !h.over
+}
+
+func (h *hearing) end() { h.work.Done() }
+
+// close lets nobody begin, and waits for those who did.
+func (h *hearing) close() {
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
+	h.work.Wait()
 }
 
 type batches struct {
@@ -52,7 +92,8 @@ type batches struct {
 
 	sending sync.Mutex // call.SendMsg is not safe for concurrent use
 
-	mu   sync.Mutex                          // guards last
+	mu   sync.Mutex                          // guards what follows
+	over bool                                // nothing is started any more
 	last map[eventstore.Stream]chan struct{} // closed when the append to the stream that was completed last is done
 }
 
@@ -138,9 +179,12 @@ func (b *batches) begin(m *batchReq) *batch {
 func (b *batches) start(one *batch) {
 	done := make(chan struct{})
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return
+	}
 	before := b.last[one.stream]
 	b.last[one.stream] = done
-	b.mu.Unlock()
 	b.work.Go(func() {
 		defer func() {
 			b.mu.Lock()
@@ -159,6 +203,14 @@ func (b *batches) start(one *batch) {
 		defer b.sending.Unlock()
 		_ = b.call.SendMsg(answer) // whoever is gone cannot be answered; receive ends, too
 	})
+}
+
+// finish starts nothing more, and waits for what was started.
+func (b *batches) finish() {
+	b.mu.Lock()
+	b.over = true
+	b.mu.Unlock()
+	b.work.Wait()
 }
 
 // do does an append, and answers what is to be sent.

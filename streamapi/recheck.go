@@ -55,13 +55,8 @@ func (w *watch) look(ctx context.Context) {
 	}
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	now, err := w.who.again(asking)
-	switch {
-	case errors.Is(err, ErrUnauthenticated):
-		w.why = unauthenticated("Not Authenticated")
-	case err == nil && !reflect.DeepEqual(now, w.who.principal):
-		w.why = unauthenticated("Not Authenticated: what you may has changed, connect again")
-	case err != nil && ctx.Err() == nil:
+	var err error
+	if w.why, err = w.who.changed(asking); err != nil && ctx.Err() == nil {
 		w.server.Logger.Warn("stream API: whether a subscriber still may is not known", "principal", w.who.principal.ID, "error", err)
 	}
 	if w.why != nil {
@@ -69,6 +64,34 @@ func (w *watch) look(ctx context.Context) {
 		return
 	}
 	w.timer.Reset(w.server.Recheck)
+}
+
+// changed asks again who the caller is. why says that it is not who it was, or may not what it might; nil: it is.
+func (c caller) changed(ctx context.Context) (why, err error) {
+	now, err := c.again(ctx)
+	switch {
+	case errors.Is(err, ErrUnauthenticated):
+		return unauthenticated("Not Authenticated"), nil
+	case err == nil && !reflect.DeepEqual(now, c.principal):
+		return unauthenticated("Not Authenticated: what you may has changed, connect again"), nil
+	default:
+		return nil, err
+	}
+}
+
+// stillAllowed is for calls that do one thing at their end: it asks again when the call took long to come to it.
+func (s *Server) stillAllowed(ctx context.Context, began time.Time) error {
+	who := callerOf(ctx)
+	if who.again == nil || time.Since(began) < s.Recheck {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	why, err := who.changed(asking)
+	if why != nil {
+		return why
+	}
+	return err
 }
 
 // patience bounds how long it takes to say who somebody is.

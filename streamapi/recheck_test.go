@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,8 +19,9 @@ import (
 
 // changing authenticates as consumers do, until somebody changes that.
 type changing struct {
-	mu  sync.Mutex // guards who
-	who consumers
+	mu     sync.Mutex // guards what follows
+	who    consumers
+	nobody int // how often it was asked who shows nothing
 }
 
 func (c *changing) set(who string, p *streamapi.Principal) {
@@ -43,6 +45,7 @@ func (c *changing) Bearer(ctx context.Context, token string) (streamapi.Principa
 func (c *changing) Nobody(ctx context.Context) (streamapi.Principal, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.nobody++
 	return c.who.Nobody(ctx)
 }
 
@@ -135,11 +138,7 @@ func TestABatchOfAppendsEndsWhenItsKeyIsRevoked(t *testing.T) {
 	t.Parallel()
 	who := &changing{who: consumers{"": {ID: "shop", Categories: []string{"app"}, WriteFree: true}}}
 	s := serve(t, func(o *streamapi.Options) { o.Authenticate, o.Recheck = who, 20*time.Millisecond })
-	call, err := s.raw(t).BatchAppend(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	appends := func() error {
+	appends := func(call streams.Streams_BatchAppendClient) error {
 		err := call.Send(&streams.BatchAppendReq{
 			CorrelationId: textID([16]byte{1}), ProposedMessages: messages(1), IsFinal: true,
 			Options: &streams.BatchAppendReq_Options{StreamIdentifier: identifier(name("app"))},
@@ -149,13 +148,56 @@ func TestABatchOfAppendsEndsWhenItsKeyIsRevoked(t *testing.T) {
 		}
 		return err
 	}
-	if err := appends(); err != nil {
-		t.Fatal(err)
+	var idle, busy streams.Streams_BatchAppendClient
+	for _, call := range []*streams.Streams_BatchAppendClient{&idle, &busy} {
+		var err error
+		if *call, err = s.raw(t).BatchAppend(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := appends(*call); err != nil {
+			t.Fatal(err)
+		}
 	}
 	who.set("", nil)
-	eventually(t, "the call ends", func() bool { return appends() != nil })
-	if _, err := call.Recv(); status.Code(err) != codes.Unauthenticated {
+	if _, err := idle.Recv(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("while nothing is appended it ended with %v", err)
+	}
+	eventually(t, "the call ends", func() bool { return appends(busy) != nil })
+	if _, err := busy.Recv(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("while something is appended it ended with %v", err)
+	}
+}
+
+func TestAnAppendThatWasBegunBeforeItsKeyWasRevokedIsRefused(t *testing.T) {
+	t.Parallel()
+	who := &changing{who: consumers{"": {ID: "shop", Categories: []string{"app"}, WriteFree: true}, "boss:x": admin()}}
+	s := serve(t, func(o *streamapi.Options) { o.Authenticate, o.Recheck = who, time.Nanosecond })
+	stream := name("app")
+	call, err := s.raw(t).Append(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := call.Send(&streams.AppendReq{Content: &streams.AppendReq_Options_{Options: &streams.AppendReq_Options{
+		StreamIdentifier: identifier(stream), ExpectedStreamRevision: &streams.AppendReq_Options_Any{Any: &shared.Empty{}},
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the call is let in", func() bool {
+		who.mu.Lock()
+		defer who.mu.Unlock()
+		return who.nobody > 0
+	})
+	who.set("", nil)
+	if err := call.Send(&streams.AppendReq{Content: &streams.AppendReq_ProposedMessage_{ProposedMessage: &streams.AppendReq_ProposedMessage{
+		Id: textID([16]byte{1}), Metadata: map[string]string{"type": "e", "content-type": "application/json"}, Data: []byte(`{}`),
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call.CloseAndRecv(); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("it ended with %v", err)
+	}
+	if all, err := collect(s.client(t, "boss:x").ReadStream(within(t), stream, esdb.ReadStreamOptions{}, 1)); err == nil {
+		t.Errorf("%d events were appended", len(all))
 	}
 }
 

@@ -80,6 +80,7 @@ type Server struct {
 	orgs  *organisations
 
 	persistents *persistents // nil: there are no persistent subscriptions
+	hearing     hearing      // calls of BatchAppend
 
 	gates [gates]sync.RWMutex // by stream: appends share one, what closes a stream has it alone
 
@@ -135,6 +136,7 @@ func (s *Server) Run(ctx context.Context) error {
 		work.Go(func() { s.persistents.run(ctx) })
 	}
 	work.Wait()
+	s.hearing.close()
 	return nil
 }
 
