@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -147,11 +148,12 @@ func (e *Engine) transient(err error) bool {
 	return ok && refusal.Kind == domain.Unavailable || e.opts.Transient(err)
 }
 
+// clip is the first n bytes of a text of whatever origin, as Postgres stores text: whole characters, and none of them NUL.
 func clip(s string, n int) string {
 	if len(s) > n {
-		return s[:n]
+		s = s[:n]
 	}
-	return s
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }
 
 // quiet lets only what went wrong through: the router says a lot about itself.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -217,6 +218,22 @@ func TestEngine(t *testing.T) {
 		if got := w.of("thing-good"); !slices.Equal(got, []int{1, 2}) {
 			t.Errorf("the other key got %v, want [1 2]", got)
 		}
+	})
+
+	t.Run("parks what fails with words that a database does not store", func(t *testing.T) {
+		t.Parallel()
+		store, pool, w := newStore(t), pgtest.New(t), newWitness()
+		w.fail = func(rec eventstore.Recorded) error {
+			if rec.Stream == "thing-bad" {
+				return errors.New("x\x00\xff" + strings.Repeat("ü", 2_000)) // cut in the middle of a character
+			}
+			return nil
+		}
+		happen(t, store, "thing-bad", 1)
+		happen(t, store, "thing-good", 1)
+		run(t, store, pool, quick(), w)
+		w.await(t, 1)
+		waitFor(t, func() bool { return parked(t, pool) == 1 })
 	})
 
 	t.Run("a panic is a failure like any other", func(t *testing.T) {

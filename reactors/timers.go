@@ -101,7 +101,11 @@ func (t timers) query(ctx context.Context, sql string, args ...any) ([]timer, er
 	return all, nil
 }
 
-// each does what is due, one after the other. What fails does not keep the others from being done: it stays due.
+// timerAgain is how soon something is due again that failed.
+const timerAgain = 5 * time.Second
+
+// each does what is due, one after the other. What fails, or panics, does not keep the others from being done: it is due again a little
+// later, behind them.
 func (t timers) each(ctx context.Context, now time.Time, do func(ctx context.Context, due timer) error) error {
 	all, err := t.due(ctx, now)
 	if err != nil {
@@ -112,8 +116,13 @@ func (t timers) each(ctx context.Context, now time.Time, do func(ctx context.Con
 		if ctx.Err() != nil {
 			break
 		}
-		if err := do(ctx, one); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", one.key, err))
+		err := recovered(func() error { return do(ctx, one) })
+		if err == nil {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", one.key, err))
+		if ctx.Err() == nil {
+			errs = append(errs, t.next(ctx, one, now.Add(timerAgain)))
 		}
 	}
 	return errors.Join(errs...)
