@@ -5,18 +5,13 @@ import (
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/finding"
-	"github.com/mediavault-io/mediavault/internal/web"
 )
 
 func (s *Server) setFindingStatus(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseFindingID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Status finding.Status `json:"status"`
 		Note   *string        `json:"note"`
-	}](r, maxJSON)
+	}](r, domain.ParseFindingID)
 	if err != nil {
 		return err
 	}
@@ -25,8 +20,5 @@ func (s *Server) setFindingStatus(w http.ResponseWriter, r *http.Request) error 
 		note = *body.Note
 	}
 	receipt, err := s.Findings.SetStatus(r.Context(), env, id, body.Status, note)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }

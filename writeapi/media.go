@@ -81,31 +81,21 @@ func (s *Server) describeMedia(w http.ResponseWriter, r *http.Request) error {
 		Title: patch.Title.pointer(), Description: patch.Description.pointer(), Tags: patch.Tags.pointer(),
 		KeepMetadata: patch.KeepMetadata.pointer(), Share: through,
 	})
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 func (s *Server) rollBackMedia(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseMediaID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Version int `json:"version"`
-	}](r, maxJSON)
+	}](r, domain.ParseMediaID)
 	if err != nil {
 		return err
 	}
 	if body.Version < 1 {
-		return domain.ErrInvalid.On("version").Because("versions count from 1")
+		return domain.ErrInvalid.On("version").Because("accepted is a number from 1")
 	}
 	receipt, err := s.Media.RollBack(r.Context(), env, id, body.Version)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 func (s *Server) deleteMedia(w http.ResponseWriter, r *http.Request) error {

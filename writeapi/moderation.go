@@ -27,7 +27,10 @@ type numbered struct {
 
 const casePath = "/v1/moderation/cases/"
 
-func answerReport(w http.ResponseWriter, receipt commands.Receipt) error {
+func answerReport(w http.ResponseWriter, receipt commands.Receipt, err error) error {
+	if err != nil {
+		return err
+	}
 	return wrote(w, http.StatusCreated, casePath+receipt.ID, receipt, reported{Written: written(receipt), CaseID: receipt.ID})
 }
 
@@ -57,10 +60,7 @@ func (s *Server) reportMedia(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	receipt, err := s.Moderation.Report(r.Context(), env, report)
-	if err != nil {
-		return err
-	}
-	return answerReport(w, receipt)
+	return answerReport(w, receipt, err)
 }
 
 func (s *Server) referMedia(w http.ResponseWriter, r *http.Request) error {
@@ -81,20 +81,13 @@ func (s *Server) referMedia(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	receipt, err := s.Moderation.Refer(r.Context(), env, commands.Report{Media: id, Category: body.Category, Note: body.Note})
-	if err != nil {
-		return err
-	}
-	return answerReport(w, receipt)
+	return answerReport(w, receipt, err)
 }
 
 func (s *Server) assignCase(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
-	body, err := maybe[struct {
+	env, id, body, err := perhaps[struct {
 		Moderator *domain.UserID `json:"moderator"`
-	}](r, maxJSON)
+	}](r, domain.ParseCaseID)
 	if err != nil {
 		return err
 	}
@@ -105,88 +98,65 @@ func (s *Server) assignCase(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	receipt, err := s.Moderation.Assign(r.Context(), env, id, moderator)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 func (s *Server) decideCase(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Action    moderation.Action `json:"action"`
 		Reason    string            `json:"reason"`
 		Policy    string            `json:"policy"`
 		Statement string            `json:"statement"`
 		Version   *int              `json:"version"`
-	}](r, maxJSON)
+	}](r, domain.ParseCaseID)
 	if err != nil {
 		return err
 	}
-	version := 0
-	if body.Version != nil {
-		if version = *body.Version; version < 1 {
-			return domain.ErrInvalid.On("version").Because("versions count from 1")
-		}
+	version, err := fromOne(body.Version, "version")
+	if err != nil {
+		return err
 	}
 	got, err := s.Moderation.Decide(r.Context(), env, id, commands.Decision{
 		Action: body.Action, Reason: body.Reason, Policy: body.Policy, Statement: body.Statement, Version: version,
 	})
-	if err != nil {
-		return err
-	}
-	return answerNumbered(w, got)
+	return answerNumbered(w, got, err)
 }
 
 func (s *Server) appealCase(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Note string `json:"note"`
-	}](r, maxJSON)
+	}](r, domain.ParseCaseID)
 	if err != nil {
 		return err
 	}
 	got, err := s.Moderation.Appeal(r.Context(), env, id, body.Note)
+	return answerNumbered(w, got, err)
+}
+
+func answerNumbered(w http.ResponseWriter, got commands.Numbered, err error) error {
 	if err != nil {
 		return err
 	}
-	return answerNumbered(w, got)
-}
-
-func answerNumbered(w http.ResponseWriter, got commands.Numbered) error {
 	return wrote(w, http.StatusCreated, casePath+got.ID, got.Receipt, numbered{Written: written(got.Receipt), Number: got.Number, Proposed: got.Proposed})
 }
 
 func (s *Server) decideAppeal(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
 	number, err := numberOf(r)
 	if err != nil {
 		return err
 	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Outcome   moderation.Outcome `json:"outcome"`
 		Reason    string             `json:"reason"`
 		Statement string             `json:"statement"`
-	}](r, maxJSON)
+	}](r, domain.ParseCaseID)
 	if err != nil {
 		return err
 	}
 	receipt, err := s.Moderation.DecideAppeal(r.Context(), env, id, number, commands.Verdict{
 		Outcome: body.Outcome, Reason: body.Reason, Statement: body.Statement,
 	})
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 func (s *Server) closeCase(w http.ResponseWriter, r *http.Request) error {

@@ -21,7 +21,10 @@ type claimed struct {
 	Until   *time.Time     `json:"claimed_until,omitempty"` // absent: without an end, because it was assigned
 }
 
-func answerClaim(w http.ResponseWriter, got commands.Claimed) error {
+func answerClaim(w http.ResponseWriter, got commands.Claimed, err error) error {
+	if err != nil {
+		return err
+	}
 	answer := claimed{Written: written(got.Receipt), CaseID: got.ID, MediaID: got.Media}
 	if !got.Until.IsZero() {
 		answer.Until = &got.Until
@@ -38,10 +41,7 @@ func (s *Server) claimNext(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	got, err := s.Moderation.Next(r.Context(), env)
-	if err != nil {
-		return err
-	}
-	return answerClaim(w, got)
+	return answerClaim(w, got, err)
 }
 
 func (s *Server) claimCase(w http.ResponseWriter, r *http.Request) error {
@@ -53,18 +53,12 @@ func (s *Server) renewCase(w http.ResponseWriter, r *http.Request) error {
 }
 
 func claiming(w http.ResponseWriter, r *http.Request, command func(context.Context, commands.Envelope, domain.CaseID) (commands.Claimed, error)) error {
-	env, id, err := on(r, domain.ParseCaseID)
+	env, id, _, err := perhaps[struct{}](r, domain.ParseCaseID)
 	if err != nil {
-		return err
-	}
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
 		return err
 	}
 	got, err := command(r.Context(), env, id)
-	if err != nil {
-		return err
-	}
-	return answerClaim(w, got)
+	return answerClaim(w, got, err)
 }
 
 func (s *Server) releaseCase(w http.ResponseWriter, r *http.Request) error {
@@ -72,21 +66,14 @@ func (s *Server) releaseCase(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) escalateCase(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Note string `json:"note"`
-	}](r, maxJSON)
+	}](r, domain.ParseCaseID)
 	if err != nil {
 		return err
 	}
 	receipt, err := s.Moderation.Escalate(r.Context(), env, id, body.Note)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 // numberOf reads the number, within its case, in the path.
@@ -99,42 +86,29 @@ func numberOf(r *http.Request) (int, error) {
 }
 
 func (s *Server) confirmProposal(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
 	number, err := numberOf(r)
 	if err != nil {
 		return err
 	}
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
+	env, id, _, err := perhaps[struct{}](r, domain.ParseCaseID)
+	if err != nil {
 		return err
 	}
 	got, err := s.Moderation.Confirm(r.Context(), env, id, number)
-	if err != nil {
-		return err
-	}
-	return answerNumbered(w, got)
+	return answerNumbered(w, got, err)
 }
 
 func (s *Server) declineProposal(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseCaseID)
-	if err != nil {
-		return err
-	}
 	number, err := numberOf(r)
 	if err != nil {
 		return err
 	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Reason string `json:"reason"`
-	}](r, maxJSON)
+	}](r, domain.ParseCaseID)
 	if err != nil {
 		return err
 	}
 	receipt, err := s.Moderation.Decline(r.Context(), env, id, number, body.Reason)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }

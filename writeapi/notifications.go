@@ -6,18 +6,16 @@ import (
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/notification"
-	people "github.com/mediavault-io/mediavault/domain/recipient"
+	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/internal/web"
 )
 
 func notificationID(s string) (notification.ID, error) {
-	id, err := domain.ParseCaseID(s) // any UUID
-	return notification.ID(id), err
+	return domain.ParseID[notification.ID](s, "id")
 }
 
-func webhookID(s string) (people.EndpointID, error) {
-	id, err := domain.ParseCaseID(s) // any UUID
-	return people.EndpointID(id), err
+func webhookID(s string) (recipient.EndpointID, error) {
+	return domain.ParseID[recipient.EndpointID](s, "id")
 }
 
 func (s *Server) readNotification(w http.ResponseWriter, r *http.Request) error {
@@ -65,23 +63,20 @@ func (s *Server) setPreferences(w http.ResponseWriter, r *http.Request) error {
 	}
 	var p commands.Preferences
 	for _, o := range body.Off {
-		p.Off = append(p.Off, people.Off{Channel: o.Channel, Topic: o.Topic})
+		p.Off = append(p.Off, recipient.Off{Channel: o.Channel, Topic: o.Topic})
 	}
 	if body.Email != nil {
 		p.Address = *body.Email
 	}
 	receipt, err := s.Notifications.SetPreferences(r.Context(), env, p)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 // webhook is the answer where a secret is made; it is answered this once.
 type webhook struct {
 	web.Written
-	Webhook people.EndpointID `json:"webhook_id"`
-	Secret  string            `json:"secret,omitempty"`
+	Webhook recipient.EndpointID `json:"webhook_id"`
+	Secret  string               `json:"secret,omitempty"`
 }
 
 func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
@@ -90,9 +85,9 @@ func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body, err := web.Decode[struct {
-		URL    string         `json:"url"`
-		Format people.Format  `json:"format"`
-		Topics []domain.Topic `json:"topics"`
+		URL    string           `json:"url"`
+		Format recipient.Format `json:"format"`
+		Topics []domain.Topic   `json:"topics"`
 	}](r, maxJSON)
 	if err != nil {
 		return err
@@ -105,11 +100,8 @@ func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) rotateWebhook(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, webhookID)
+	env, id, _, err := perhaps[struct{}](r, webhookID)
 	if err != nil {
-		return err
-	}
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
 		return err
 	}
 	secret, receipt, err := s.Notifications.RotateWebhook(r.Context(), env, id)
@@ -124,13 +116,9 @@ func (s *Server) removeWebhook(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) replayWebhook(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, webhookID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		After *int64 `json:"after"`
-	}](r, maxJSON)
+	}](r, webhookID)
 	if err != nil {
 		return err
 	}
@@ -138,8 +126,5 @@ func (s *Server) replayWebhook(w http.ResponseWriter, r *http.Request) error {
 		return domain.ErrInvalid.On("after").Because("accepted is a position from 0")
 	}
 	receipt, err := s.Notifications.ReplayWebhook(r.Context(), env, id, *body.After)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }

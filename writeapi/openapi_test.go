@@ -6,4 +6,4 @@ import (
 	"github.com/mediavault-io/mediavault/internal/apitest"
 )
 
-func TestOpenAPIIsValid(t *testing.T) { t.Parallel(); apitest.Load(t, OpenAPI) }
+func TestOpenAPIIsValid(t *testing.T) { t.Parallel(); apitest.Load(t, OpenAPI()) }

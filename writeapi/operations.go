@@ -7,17 +7,11 @@ import (
 )
 
 // parkedID reads the id of a parked key.
-func parkedID(s string) (string, error) {
-	id, err := domain.ParseCaseID(s) // any UUID
-	return string(id), err
-}
+func parkedID(s string) (string, error) { return domain.ParseID[string](s, "id") }
 
 func (s *Server) retryParked(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, parkedID)
+	env, id, _, err := perhaps[struct{}](r, parkedID)
 	if err != nil {
-		return err
-	}
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
 		return err
 	}
 	receipt, err := s.Operations.Retry(r.Context(), env, id)

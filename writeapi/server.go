@@ -160,6 +160,23 @@ func edit(r *http.Request) (commands.Envelope, domain.MediaID, domain.ShareID, e
 	return env, id, through, err
 }
 
+// said is on for a route whose JSON body says what is asked for.
+func said[Body, ID any](r *http.Request, parse func(string) (ID, error)) (env commands.Envelope, id ID, body Body, err error) {
+	if env, id, err = on(r, parse); err == nil {
+		body, err = web.Decode[Body](r, maxJSON)
+	}
+	return env, id, body, err
+}
+
+// perhaps is said where no body is needed. An empty struct for a Body takes none: what is said in a body that nobody reads would be
+// lost.
+func perhaps[Body, ID any](r *http.Request, parse func(string) (ID, error)) (env commands.Envelope, id ID, body Body, err error) {
+	if env, id, err = on(r, parse); err == nil {
+		body, err = maybe[Body](r, maxJSON)
+	}
+	return env, id, body, err
+}
+
 // anew reads the envelope of a route that makes something new.
 func anew(r *http.Request) (commands.Envelope, error) {
 	if err := web.NewQuery(r).Done(); err != nil {
@@ -176,19 +193,12 @@ func anew(r *http.Request) (commands.Envelope, error) {
 func simply[ID any](w http.ResponseWriter, r *http.Request, parse func(string) (ID, error),
 	command func(context.Context, commands.Envelope, ID) (commands.Receipt, error),
 ) error {
-	env, id, err := on(r, parse)
+	env, id, _, err := perhaps[struct{}](r, parse)
 	if err != nil {
-		return err
-	}
-	// What is said in a body that nobody reads would be lost; an empty object says nothing.
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
 		return err
 	}
 	receipt, err := command(r.Context(), env, id)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 // maybe decodes a JSON body where none is needed; nothing at all is the zero T.
@@ -214,6 +224,25 @@ func as(err error, field string) error {
 		return refusal.On(field)
 	}
 	return err
+}
+
+// fromOne reads what counts from 1 and may be left out; 0 is then the answer.
+func fromOne(n *int, field string) (int, error) {
+	switch {
+	case n == nil:
+		return 0, nil
+	case *n < 1:
+		return 0, domain.ErrInvalid.On(field).Because("accepted is a number from 1, or null or nothing")
+	}
+	return *n, nil
+}
+
+// answer answers the receipt of a command that was carried out, or its error.
+func answer(w http.ResponseWriter, receipt commands.Receipt, err error) error {
+	if err != nil {
+		return err
+	}
+	return wrote(w, http.StatusOK, "", receipt, nil)
 }
 
 // wrote answers a command's receipt.

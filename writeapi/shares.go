@@ -17,14 +17,14 @@ type granted struct {
 	URL   string `json:"url,omitempty"`
 }
 
-// recipient is with whom something is shared: exactly one of the three.
-type recipient struct {
+// sharedWith is with whom something is shared: exactly one of the three.
+type sharedWith struct {
 	User         *string `json:"user"`
 	Organisation *string `json:"organisation"`
 	Link         *bool   `json:"link"`
 }
 
-func (to recipient) into(g *commands.Grant) error {
+func (to sharedWith) into(g *commands.Grant) error {
 	n := 0
 	if to.User != nil {
 		g.User = domain.UserID(*to.User)
@@ -51,7 +51,7 @@ func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 	}
 	body, err := web.Decode[struct {
 		MediaID     string             `json:"media_id"`
-		With        recipient          `json:"with"`
+		With        sharedWith         `json:"with"`
 		Permissions []share.Permission `json:"permissions"`
 		ExpiresAt   *time.Time         `json:"expires_at"`
 		Password    *string            `json:"password"`
@@ -79,7 +79,7 @@ func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 			return domain.ErrInvalid.On("password").Because("only links have passwords")
 		}
 	}
-	if grant.MaxOpens, err = atLeastOne(body.MaxOpens, "max_opens"); err != nil {
+	if grant.MaxOpens, err = fromOne(body.MaxOpens, "max_opens"); err != nil {
 		return err
 	}
 	if body.Through != nil {
@@ -99,16 +99,12 @@ func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) changeShare(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseShareID)
-	if err != nil {
-		return err
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Permissions *[]share.Permission `json:"permissions"`
 		ExpiresAt   optional[time.Time] `json:"expires_at"`
 		Password    optional[string]    `json:"password"`
 		MaxOpens    optional[int]       `json:"max_opens"`
-	}](r, maxJSON)
+	}](r, domain.ParseShareID)
 	if err != nil {
 		return err
 	}
@@ -122,28 +118,14 @@ func (s *Server) changeShare(w http.ResponseWriter, r *http.Request) error {
 	case body.Password.given && !body.Password.null && body.Password.value == "":
 		return domain.ErrInvalid.On("password").Because("a password has at least one character; null takes it away")
 	case body.MaxOpens.given && !body.MaxOpens.null:
-		if _, err := atLeastOne(&body.MaxOpens.value, "max_opens"); err != nil {
+		if _, err := fromOne(&body.MaxOpens.value, "max_opens"); err != nil {
 			return err
 		}
 	}
 	receipt, err := s.Shares.Change(r.Context(), env, id, change)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 func (s *Server) revokeShare(w http.ResponseWriter, r *http.Request) error {
 	return simply(w, r, domain.ParseShareID, s.Shares.Revoke)
-}
-
-// atLeastOne is a number that is absent, which is 0, or at least 1.
-func atLeastOne(n *int, field string) (int, error) {
-	if n == nil {
-		return 0, nil
-	}
-	if *n < 1 {
-		return 0, domain.ErrInvalid.On(field).Because("accepted is a number from 1; null or nothing is no limit")
-	}
-	return *n, nil
 }

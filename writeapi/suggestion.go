@@ -7,17 +7,13 @@ import (
 )
 
 func (s *Server) requestDescription(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseMediaID)
-	if err != nil {
-		return err
-	}
-	body, err := maybe[struct {
+	env, id, body, err := perhaps[struct {
 		Version *int `json:"version"`
-	}](r, maxJSON)
+	}](r, domain.ParseMediaID)
 	if err != nil {
 		return err
 	}
-	version, err := numbered1(body.Version, "version")
+	version, err := fromOne(body.Version, "version")
 	if err != nil {
 		return err
 	}
@@ -29,57 +25,32 @@ func (s *Server) requestDescription(w http.ResponseWriter, r *http.Request) erro
 }
 
 func (s *Server) acceptSuggestion(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseMediaID)
-	if err != nil {
-		return err
-	}
-	body, err := maybe[struct {
+	env, id, body, err := perhaps[struct {
 		Number      *int    `json:"number"`
 		Description *string `json:"description"`
-	}](r, maxJSON)
+	}](r, domain.ParseMediaID)
 	if err != nil {
 		return err
 	}
-	number, err := numbered1(body.Number, "number")
+	number, err := fromOne(body.Number, "number")
 	if err != nil {
 		return err
 	}
 	receipt, err := s.Media.AcceptSuggestion(r.Context(), env, id, number, body.Description)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
+	return answer(w, receipt, err)
 }
 
 func (s *Server) rejectSuggestion(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, domain.ParseMediaID)
-	if err != nil {
-		return err
-	}
-	body, err := maybe[struct {
+	env, id, body, err := perhaps[struct {
 		Number *int `json:"number"`
-	}](r, maxJSON)
+	}](r, domain.ParseMediaID)
 	if err != nil {
 		return err
 	}
-	number, err := numbered1(body.Number, "number")
+	number, err := fromOne(body.Number, "number")
 	if err != nil {
 		return err
 	}
 	receipt, err := s.Media.RejectSuggestion(r.Context(), env, id, number)
-	if err != nil {
-		return err
-	}
-	return wrote(w, http.StatusOK, "", receipt, nil)
-}
-
-// numbered1 reads what counts from 1 and may be left out; 0 is then the answer.
-func numbered1(n *int, field string) (int, error) {
-	switch {
-	case n == nil:
-		return 0, nil
-	case *n < 1:
-		return 0, domain.ErrInvalid.On(field).Because("it counts from 1")
-	}
-	return *n, nil
+	return answer(w, receipt, err)
 }

@@ -89,7 +89,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 	}
 	log := memory.New()
 	t.Cleanup(log.Close)
-	v := &vault{t: t, spec: apitest.Load(t, OpenAPI), store: eventstore.New(log, codec), s3: raw, storage: s3, tokens: map[string]string{}, tray: &tray{}}
+	v := &vault{t: t, spec: apitest.Load(t, OpenAPI()), store: eventstore.New(log, codec), s3: raw, storage: s3, tokens: map[string]string{}, tray: &tray{}}
 	v.client = apitest.Client(t, v.spec)
 
 	issuing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { v.issuer.Handler().ServeHTTP(w, r) }))

@@ -155,7 +155,7 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 func describe(router *mux.Router, p parts) error {
 	var sources [][]byte
 	if p["write"] {
-		sources = append(sources, writeapi.OpenAPI)
+		sources = append(sources, writeapi.OpenAPI())
 	}
 	if p["read"] {
 		sources = append(sources, readapi.OpenAPI())
