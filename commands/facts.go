@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,33 @@ func mediaStream(id domain.MediaID) eventstore.Stream { return eventstore.Stream
 func shareStream(id domain.ShareID) eventstore.Stream { return eventstore.StreamOf(share.Category, id) }
 func caseStream(id domain.CaseID) eventstore.Stream {
 	return eventstore.StreamOf(moderation.Category, id)
+}
+
+// foldWhile reads a stream as far as its events are asked for: the state of an earlier moment.
+func foldWhile[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstore.Stream, evolve func(S, E) S, more func(eventstore.Recorded) bool) (S, error) {
+	var state S
+	for rec, err := range v.Store.Stream(ctx, stream, 0) {
+		if err != nil {
+			return state, fmt.Errorf("read %s: %w", stream, err)
+		}
+		if !more(rec) {
+			break
+		}
+		event, err := eventOf[E](stream, rec)
+		if err != nil {
+			return state, err
+		}
+		state = evolve(state, event)
+	}
+	return state, nil
+}
+
+func eventOf[E domain.Event](stream eventstore.Stream, rec eventstore.Recorded) (E, error) {
+	event, ok := rec.Event.(E)
+	if !ok {
+		return event, fmt.Errorf("read %s: revision %d is a %s, which is no event of this aggregate", stream, rec.Revision, rec.Type)
+	}
+	return event, nil
 }
 
 func (v *Vault) mediaState(ctx context.Context, id domain.MediaID) (media.State, error) {

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/notification"
 	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -54,6 +56,17 @@ func (n *Notifications) Owner(ctx context.Context, item domain.MediaID) (domain.
 func (n *Notifications) Giver(ctx context.Context, id domain.ShareID) (by domain.UserID, item domain.MediaID, err error) {
 	s, err := n.vault.shareState(ctx, id)
 	return s.By, s.Media, err
+}
+
+// CaseAt answers a case as it stood when it had the event at the revision: what it became later tells nobody of that event.
+func (n *Notifications) CaseAt(ctx context.Context, id domain.CaseID, revision eventstore.Revision) (moderation.State, error) {
+	return foldWhile(ctx, n.vault, caseStream(id), moderation.Evolve, func(rec eventstore.Recorded) bool { return rec.Revision <= revision })
+}
+
+// WithheldBefore reports whether the item, or its version, was withheld from people before a position.
+func (n *Notifications) WithheldBefore(ctx context.Context, item domain.MediaID, version int, before eventstore.Position) (bool, error) {
+	s, err := foldWhile(ctx, n.vault, mediaStream(item), media.Evolve, func(rec eventstore.Recorded) bool { return rec.Position < before })
+	return s.Withheld(version), err
 }
 
 // Raise tells somebody of an event, once; for the vault itself.

@@ -15,13 +15,14 @@ const (
 	TopicItemDecided     Topic = "item_decided"     // a moderator decided about my item
 	TopicAppealDecided   Topic = "appeal_decided"   // my appeal was judged
 	TopicCaseAssigned    Topic = "case_assigned"    // a case was put into my hands
+	TopicReportDecided   Topic = "report_decided"   // what I reported was decided (Digital Services Act, article 16(5))
 )
 
 // Topics are all topics.
 func Topics() []Topic {
 	return []Topic{
 		TopicShareGranted, TopicShareEnding, TopicShareEnded, TopicUploadRefused, TopicItemQuarantined, TopicItemDecided,
-		TopicAppealDecided, TopicCaseAssigned,
+		TopicAppealDecided, TopicCaseAssigned, TopicReportDecided,
 	}
 }
 

@@ -23,6 +23,7 @@ type NotificationRow struct {
 	By        domain.UserID  `db:"by_whom"`
 	Code      string         `db:"code"`
 	Cause     int64          `db:"cause"`
+	Policy    string         `db:"policy"`
 	InApp     bool           `db:"in_app"` // wanted there
 	Email     string         `db:"email"`  // outcome of the last attempt; empty: none
 	Webhook   string         `db:"webhook"`
@@ -61,7 +62,7 @@ func (notificationsModel) Evolve(_ string, row NotificationRow, rec eventstore.R
 		case domain.ChannelInApp:
 			row.Person, row.Topic, row.CreatedAt, row.InApp = e.To, e.About.Topic, rec.At, e.Outcome == notification.Delivered
 			row.Media, row.Share, row.Case, row.By = e.About.Media, e.About.Share, e.About.Case, e.About.By
-			row.Code, row.Cause = e.About.Code, e.About.Cause
+			row.Code, row.Cause, row.Policy = e.About.Code, e.About.Cause, e.About.Policy
 		case domain.ChannelEmail:
 			row.Email = string(e.Outcome)
 		case domain.ChannelWebhook:
@@ -93,7 +94,8 @@ type Notification struct {
 	CaseID    domain.CaseID       `json:"case_id,omitempty"`
 	By        domain.UserID       `json:"by,omitempty"`
 	Code      string              `json:"code,omitempty"`
-	Cause     int64               `json:"cause"` // position of the event that it is about
+	Policy    string              `json:"policy,omitempty"` // reference of the rule that was applied
+	Cause     int64               `json:"cause"`            // position of the event that it is about
 	Email     string              `json:"email,omitempty"`
 	Webhook   string              `json:"webhook,omitempty"`
 	CreatedAt time.Time           `json:"created_at"`
@@ -164,6 +166,6 @@ func (n *Notifications) Unread(ctx context.Context, person domain.UserID) ([]not
 func (row NotificationRow) shown(v Version[NotificationRow]) Notification {
 	return Notification{
 		ID: notification.ID(v.Key), Topic: row.Topic, MediaID: row.Media, ShareID: row.Share, CaseID: row.Case, By: row.By, Code: row.Code,
-		Cause: row.Cause, Email: row.Email, Webhook: row.Webhook, CreatedAt: row.CreatedAt, ReadAt: optional(row.ReadAt), Position: v.From,
+		Cause: row.Cause, Policy: row.Policy, Email: row.Email, Webhook: row.Webhook, CreatedAt: row.CreatedAt, ReadAt: optional(row.ReadAt), Position: v.From,
 	}
 }

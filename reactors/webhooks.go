@@ -3,14 +3,12 @@ package reactors
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
-	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/notification"
 	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -236,34 +234,4 @@ func webhookBody(format recipient.Format, s notification.State, l letter) ([]byt
 		Text         string          `json:"text"`
 		notification.About
 	}{l.notification, int64(l.position), l.person, sentence(s.About), s.About}})
-}
-
-// sentence says what a notification is about, in words that are nobody's secret.
-func sentence(a notification.About) string {
-	switch a.Topic {
-	case domain.TopicShareGranted:
-		return fmt.Sprintf("%s shared item %s with you.", a.By, a.Media)
-	case domain.TopicShareEnding:
-		if a.Code == "opens" {
-			return fmt.Sprintf("Your share %s of item %s is nearly used up.", a.Share, a.Media)
-		}
-		return fmt.Sprintf("Your share %s of item %s is about to expire.", a.Share, a.Media)
-	case domain.TopicShareEnded:
-		return fmt.Sprintf("Your share %s of item %s is over: %s.", a.Share, a.Media, a.Code)
-	case domain.TopicUploadRefused:
-		return fmt.Sprintf("Your upload %s was not accepted: %s.", a.Media, a.Code)
-	case domain.TopicItemQuarantined:
-		return fmt.Sprintf("Your item %s was quarantined.", a.Media)
-	case domain.TopicItemDecided:
-		if a.Code == string(moderation.Approve) {
-			return fmt.Sprintf("A moderator looked at your item %s, and let it be.", a.Media)
-		}
-		return fmt.Sprintf("A moderator decided about your item %s: %s. You may appeal in case %s.", a.Media, a.Code, a.Case)
-	case domain.TopicAppealDecided:
-		return fmt.Sprintf("Your appeal about item %s was judged: %s.", a.Media, a.Code)
-	case domain.TopicCaseAssigned:
-		return fmt.Sprintf("Case %s was assigned to you.", a.Case)
-	default:
-		return string(a.Topic)
-	}
 }

@@ -18,6 +18,7 @@ type fact struct {
 	Action    string
 	Outcome   string
 	Code      string
+	Origin    string
 	Number    int
 	Decision  int
 	Category  string
@@ -147,6 +148,13 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 	delivered := map[string]int{}
 	digests := map[string][]string{}
 	told := func(to, topic string, cause int64) string { return fmt.Sprint(to, " of ", topic, " at ", cause) }
+	withheld, decided := map[string]bool{}, map[string]bool{}
+	reporters := map[string]map[string]bool{} // of a case
+	answer := func(e storedEvent) {
+		for who := range reporters[e.Stream] {
+			want[told(who, "report_decided", e.Position)]++
+		}
+	}
 	for i, e := range all {
 		f := facts[i]
 		switch e.Type {
@@ -156,10 +164,29 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 			if f.With.Kind == "user" {
 				want[told(f.With.User, "share_granted", e.Position)]++
 			}
+		case "media.restricted", "media.quarantined", "media.removed", "media.released":
+			withheld[strings.TrimPrefix(e.Stream, "media-")] = e.Type != "media.released"
+		case "moderation.opened", "moderation.reported":
+			if f.Origin != "report" {
+				continue
+			}
+			if reporters[e.Stream] == nil {
+				reporters[e.Stream] = map[string]bool{}
+			}
+			if reporters[e.Stream][f.By] = true; decided[e.Stream] {
+				want[told(f.By, "report_decided", e.Position)]++
+			}
 		case "moderation.decided":
-			want[told(owner[f.Media], "item_decided", e.Position)]++
+			if f.Action != "approve" || withheld[f.Media] {
+				want[told(owner[f.Media], "item_decided", e.Position)]++
+			}
+			decided[e.Stream] = true
+			answer(e)
 		case "moderation.appeal_decided":
 			want[told(owner[f.Media], "appeal_decided", e.Position)]++
+			if f.Outcome == "overturn" {
+				answer(e)
+			}
 		case "moderation.assigned":
 			if f.By != f.Moderator {
 				want[told(f.Moderator, "case_assigned", e.Position)]++

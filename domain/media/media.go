@@ -24,6 +24,7 @@
 package media
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -180,6 +181,11 @@ func (s State) Version(n int) (Version, bool) {
 		return Version{}, false
 	}
 	return s.Versions[n-1], true
+}
+
+// Withheld reports whether a hold lies upon the item, or version n (0: the current one) waits for somebody to look at it.
+func (s State) Withheld(n int) bool {
+	return s.Hold() != Free || errors.Is(s.Delivery(n), ErrUnderReview)
 }
 
 // Deliverable reports whether the bytes of version n (0: the current one) may leave the vault for those who have a right to

@@ -226,3 +226,22 @@ func check(t *rapid.T, s media.State, log []media.Event) {
 		t.Fatalf("%d versions, current %d, want %d", len(s.Versions), s.Current, versions)
 	}
 }
+
+func TestWithheldIsWhatPeopleHoldOrHaveToLookAt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		said []media.Event
+		want bool
+	}{
+		"not screened yet":      {[]media.Event{uploaded}, false},
+		"clean":                 {[]media.Event{uploaded, screened(1, media.VerdictClean)}, false},
+		"waits for a moderator": {[]media.Event{uploaded, screened(1, media.VerdictReview)}, true},
+		"quarantined":           {[]media.Event{uploaded, screened(1, media.VerdictBlocked), media.Quarantined{Code: media.CodeScreening}}, true},
+		"restricted":            {[]media.Event{uploaded, screened(1, media.VerdictClean), media.Restricted{}}, true},
+		"released":              {[]media.Event{uploaded, screened(1, media.VerdictClean), media.Restricted{}, media.Released{}}, false},
+	} {
+		if got := given(t, c.said...).State().Withheld(0); got != c.want {
+			t.Errorf("%s: withheld is %v", name, got)
+		}
+	}
+}

@@ -100,7 +100,8 @@ type State struct {
 	Appeals   []Filed    // number n at index n-1
 	Closed    bool
 	reports   []report
-	senior    bool // it was escalated once
+	reporters []domain.UserID // persons, each once
+	senior    bool            // it was escalated once
 }
 
 // Evolve is state + event -> state.
@@ -204,14 +205,23 @@ func (c Report) check() error {
 
 func (e Opened) evolve(s State) State {
 	s.ID, s.Media, s.Owner, s.Reach = e.Case, e.Media, e.Owner, e.Reach
-	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version, e.Finding})
-	return s
+	return s.reported(e.Origin, report{e.By, e.Category, e.Version, e.Finding})
 }
 
 func (e Reported) evolve(s State) State {
-	s.reports = append(slices.Clip(s.reports), report{e.By, e.Category, e.Version, e.Finding})
+	return s.reported(e.Origin, report{e.By, e.Category, e.Version, e.Finding})
+}
+
+func (s State) reported(origin Origin, r report) State {
+	s.reports = append(slices.Clip(s.reports), r)
+	if origin == FromReport && r.by != "" && !slices.Contains(s.reporters, r.by) {
+		s.reporters = append(slices.Clip(s.reporters), r.by)
+	}
 	return s
 }
+
+// Reporters are who reported the item in this case, each once; neither detectors nor moderators who referred it.
+func (s State) Reporters() []domain.UserID { return slices.Clone(s.reporters) }
 
 // Assign puts the case into one moderator's hands.
 type Assign struct {

@@ -97,6 +97,9 @@ func (e Decided) same(f Decided) bool {
 		samePersonal(e.Reason, f.Reason) && samePersonal(e.Statement, f.Statement)
 }
 
+// Policy is the reference of the rule that was applied; empty: none was named.
+func (d Decision) Policy() string { return d.said.Policy }
+
 // by reports whether the person decided, or confirmed it.
 func (d Decision) by(id domain.UserID) bool { return d.By == id || d.ConfirmedBy == id }
 

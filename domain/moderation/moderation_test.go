@@ -307,3 +307,20 @@ func TestStoredShapesNeverChange(t *testing.T) {
 		},
 		moderation.Closed{By: "judge", Code: moderation.CodeAppealDecided})
 }
+
+func TestReportersAreThePeopleWhoReported(t *testing.T) {
+	t.Parallel()
+	s := given(t, opened,
+		moderation.Reported{Origin: moderation.FromReport, By: "carol", Category: "privacy"},
+		moderation.Reported{Origin: moderation.FromReport, By: "bob", Category: "spam"},
+		moderation.Reported{Origin: moderation.FromDetector, By: "system", Category: "nudity", Score: 90},
+		moderation.Reported{Origin: moderation.FromReferral, By: "mod", Category: "spam"},
+		decided,
+	).State()
+	if got := s.Reporters(); !slices.Equal(got, []domain.UserID{"bob", "carol"}) {
+		t.Errorf("reporters are %v", got)
+	}
+	if got := s.Decisions[0].Policy(); got != "P-7" {
+		t.Errorf("the rule is %q", got)
+	}
+}

@@ -39,6 +39,8 @@ type About struct {
 	By    domain.UserID  `json:"by,omitempty"`   // who did what it is about, where the person may know
 	Code  string         `json:"code,omitempty"` // of what happened: a decision's action, an appeal's outcome, a refusal's reason
 	Cause int64          `json:"cause"`          // position of the event that it is about
+	// Policy is the reference of the rule that was applied; empty: none was named, or not known then.
+	Policy string `json:"policy,omitempty"`
 }
 
 // Sent is one attempt to tell somebody on one channel, and what became of it. The first is the birth of the notification, on the

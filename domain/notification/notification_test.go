@@ -24,6 +24,9 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	}, notification.Sent{
 		Notification: "n1", To: "alice", About: about(), Channel: domain.ChannelWebhook, Outcome: notification.Delivered, Attempt: 3,
 		Endpoint: "e1", Replay: 9,
+	}, notification.Sent{
+		Notification: "n2", To: "rita", Channel: domain.ChannelInApp, Outcome: notification.Delivered, Attempt: 1,
+		About: notification.About{Topic: domain.TopicReportDecided, Media: "m1", Case: "c1", Code: "remove", Cause: 8, Policy: "privacy-4"},
 	}, notification.Read{By: "alice"})
 }
 
