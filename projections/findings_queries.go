@@ -45,13 +45,13 @@ type Finding struct {
 	Type        string              `json:"type"`
 	Place       string              `json:"place"` // name, title, description, tags, content
 	Count       int                 `json:"count"`
-	Confidence  int                 `json:"confidence"`  // percent
-	Sensitivity int                 `json:"sensitivity"` // 1 to 10
-	Exposure    string              `json:"exposure"`    // private, organisation, partner, anyone
-	Risk        int                 `json:"risk"`        // 1 to 100
-	Level       finding.Level       `json:"level"`       // low, medium, high, urgent
-	Status      string              `json:"status"`      // open, accepted, resolved, false_positive
-	StatusBy    domain.UserID       `json:"status_by,omitempty"`
+	Confidence  int                 `json:"confidence"`            // percent
+	Sensitivity int                 `json:"sensitivity"`           // 1 to 10
+	Exposure    string              `json:"exposure"`              // private, organisation, partner, anyone
+	Risk        int                 `json:"risk"`                  // 1 to 100
+	Level       finding.Level       `json:"level"`                 // low, medium, high, urgent
+	Status      string              `json:"status"`                // open, accepted, resolved, false_positive
+	StatusBy    domain.UserID       `json:"status_by,omitempty"`   // of another than the owner: staff only
 	StatusCode  string              `json:"status_code,omitempty"` // gone, back, approved: the vault itself
 	Case        domain.CaseID       `json:"case_id,omitempty"`     // in which moderators look at it, or did, since it was opened
 	Note        string              `json:"note,omitempty"`
@@ -228,12 +228,15 @@ func (f *Findings) shown(ctx context.Context, v Version[FindingRow], viewer doma
 	shown := Finding{
 		ID: row.Finding, MediaID: row.Media, Owner: row.Owner, Version: row.Version, Type: row.Type, Place: row.Place, Count: row.Count,
 		Confidence: row.Confidence, Sensitivity: row.Sensitivity, Exposure: row.Exposure, Risk: row.Risk, Level: finding.LevelOf(row.Risk),
-		Status: row.Status, StatusBy: row.By, StatusCode: row.Code, Case: row.Case, Detector: row.Detector, Threshold: row.Threshold,
+		Status: row.Status, StatusCode: row.Code, Case: row.Case, Detector: row.Detector, Threshold: row.Threshold,
 		RaisedAt: row.RaisedAt, UpdatedAt: row.UpdatedAt, Revision: row.Revision, Position: v.From,
 	}
 	var err error
 	if shown.Note, err = reveal(ctx, f.keys, row.Note); err != nil {
 		return Finding{}, err
+	}
+	if viewer.ID != row.Owner || viewer.ID == row.By {
+		shown.StatusBy = row.By
 	}
 	if viewer.ID == row.Owner {
 		shown.Sample, err = reveal(ctx, f.keys, row.Sample)

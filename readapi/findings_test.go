@@ -67,3 +67,30 @@ func TestFindingsAreTheOwnersAndTheModerators(t *testing.T) {
 	}
 	v.refused(400, "invalid", "alice user", "/v1/findings?level=grave")
 }
+
+func TestAnOwnerDoesNotLearnWhichModeratorSpokeOfAFinding(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	item, _ := v.upload("alice", "a.txt", []byte("a"))
+	id := newFinding(v, item)
+	say := func(who domain.UserID, from, to finding.Status) {
+		v.by(string(who), eventstore.StreamOf(finding.Category, id), finding.StatusChanged{By: who, From: from, To: to})
+		v.settled()
+	}
+	shows := func(who string, want domain.UserID) {
+		t.Helper()
+		if got := into[projections.Finding](v, who, "/v1/findings/"+string(id)); got.StatusBy != want {
+			t.Errorf("%s learns that %q said it, want %q", who, got.StatusBy, want)
+		}
+		if list := into[findings](v, who, "/v1/findings"); len(list.Items) != 1 || list.Items[0].StatusBy != want {
+			t.Errorf("%s lists %+v, want %q", who, list, want)
+		}
+	}
+	say("mona", finding.Open, finding.Accepted)
+	shows("alice user", "")
+	shows("alice user moderator", "") // it is her own item
+	shows("mod moderator", "mona")
+	say("alice", finding.Accepted, finding.Resolved)
+	shows("alice user", "alice")
+	shows("mod moderator", "alice")
+}
