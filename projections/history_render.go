@@ -33,11 +33,13 @@ func (s sight) opens(p domain.Personal, all bool) bool {
 	return all || (s.viewer != "" && p.Subject() == s.viewer)
 }
 
-// secret are the members that nobody is shown: what they hold would let somebody in.
+// secret are the members that nobody is shown: what they hold would let somebody in, or speak in the vault's name.
 func secret(eventType string) []string {
 	switch eventType {
 	case "share.granted", "share.changed":
 		return []string{"terms.password_hash"}
+	case "recipient.endpoint_added", "recipient.endpoint_rotated":
+		return []string{"secret"}
 	default:
 		return nil
 	}

@@ -70,5 +70,5 @@ func (o *sender) event(ctx context.Context, raw eventstore.Raw, v *view, f *fram
 
 // shares reports whether what is sent for an event is the same for most.
 func (o *sender) shares(raw *eventstore.Raw, v *view) bool {
-	return !o.encoder.text && (v == nil || v.name == "") && raw.Type != typeLink && !o.server.opens(o.principal, raw)
+	return !o.encoder.text && (v == nil || v.name == "") && raw.Type != typeLink && !o.server.opens(o.principal, raw) && !o.server.hides(o.principal, raw)
 }

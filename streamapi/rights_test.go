@@ -132,6 +132,48 @@ func TestPersonalTextsAreSealedButForThoseWhoMaySeeThem(t *testing.T) {
 	}
 }
 
+func TestWhatWouldLetSomebodyInIsShownToNobody(t *testing.T) {
+	t.Parallel()
+	s := restricted(t)
+	const hash = `$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA`
+	const granted = `{"by":"a","terms":{"password_hash":"` + hash + `","max_opens":3}}`
+	for stream, e := range map[eventstore.Stream]eventstore.Entry{
+		"share-9": {Type: "share.granted", Data: []byte(granted)},
+		"shop-9":  {Type: "share.granted", Data: []byte(granted)}, // another program's: none of ours
+		"media-9": {Type: "recipient.endpoint_added", Data: []byte(`{"url":` + sealed("a", "pttth") + `,"secret":` + sealed("a", "_cesrhw") + `}`)},
+	} {
+		e.ID, e.Metadata = uuid.New(), []byte(`{"actor":{"id":"a","org":"acme"}}`)
+		if _, err := s.log.Append(t.Context(), stream, eventstore.NoStream, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const withheld = `{"by":"a","terms":{"password_hash":"[withheld]","max_opens":3}}`
+	for who, want := range map[string]map[string]string{
+		"auditor:x":  {"share-9": withheld, "shop-9": granted, "media-9": `{"url":"htttp","secret":` + sealed("a", "_cesrhw") + `}`},
+		"acme:x":     {"share-9": withheld},
+		"restorer:x": {"share-9": granted}, // it writes what the vault itself reads
+	} {
+		c := s.client(t, who)
+		for stream, data := range want {
+			r, err := c.ReadStream(t.Context(), stream, esdb.ReadStreamOptions{}, 1)
+			if got := string(collected(t, r, err)[0].OriginalEvent().Data); got != data {
+				t.Errorf("%s reads %s: %s", who, stream, got)
+			}
+		}
+		sub, err := c.SubscribeToAll(within(t), esdb.SubscribeToAllOptions{From: esdb.Start{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got(t, sub, func(e *esdb.SubscriptionEvent) bool {
+			if e.EventAppeared != nil && e.EventAppeared.OriginalEvent().StreamID == "share-9" && string(e.EventAppeared.OriginalEvent().Data) != want["share-9"] {
+				t.Errorf("%s is told %s", who, e.EventAppeared.OriginalEvent().Data)
+			}
+			return e.CaughtUp != nil
+		})
+		_ = sub.Close()
+	}
+}
+
 func TestWhoMayWriteWhat(t *testing.T) {
 	t.Parallel()
 	s := restricted(t)

@@ -57,11 +57,14 @@ func (s *Server) show(ctx context.Context, p *Principal, raw eventstore.Raw) (sh
 	if raw.Type == typeDeleted {
 		e.revision = math.MaxInt64 // where EventStoreDB puts it
 	}
+	if s.hides(p, &raw) {
+		e.raw.Data = withoutHash(raw.Data)
+	}
 	if !s.opens(p, &raw) {
 		return e, nil
 	}
 	var err error
-	if e.raw.Data, err = s.opened(ctx, raw.Data); err != nil {
+	if e.raw.Data, err = s.opened(ctx, e.raw.Data); err != nil {
 		return e, err
 	}
 	e.custom, err = s.opened(ctx, e.custom)
@@ -72,6 +75,26 @@ func (s *Server) show(ctx context.Context, p *Principal, raw eventstore.Raw) (sh
 func (s *Server) opens(p *Principal, raw *eventstore.Raw) bool {
 	return p.Opened && s.Open != nil && s.own[raw.Stream.Category()]
 }
+
+// Withheld stands for what no program is shown, because it would let somebody in.
+const Withheld = "[withheld]"
+
+// hashBegins is how the hash of a link's password stands in the vault's stored JSON; it has no quotes in itself.
+var hashBegins = []byte(`"password_hash":"`)
+
+// hides reports whether an event has the hash of a link's password in it, which is for who may write such events alone.
+func (s *Server) hides(p *Principal, raw *eventstore.Raw) bool {
+	return !p.WriteOwn && strings.HasPrefix(raw.Type, "share.") && s.own[raw.Stream.Category()] && bytes.Contains(raw.Data, hashBegins)
+}
+
+func withoutHash(stored []byte) []byte {
+	before, after, _ := bytes.Cut(stored, hashBegins)
+	_, after, _ = bytes.Cut(after, []byte(`"`))
+	return slices.Concat(before, hashBegins, []byte(Withheld+`"`), after)
+}
+
+// secretBegins is the member whose text stays sealed for everybody: what signs the messages to somebody's webhook.
+var secretBegins = []byte(`"secret":`)
 
 // How personal texts stand in the vault's stored JSON (domain.Personal): always so, because it is canonical. Within a JSON
 // string the quotes would be escaped.
@@ -84,7 +107,7 @@ var (
 const Erased = "[erased]"
 
 // opened replaces the sealed personal texts in stored JSON by what they say, as JSON strings. Stored bytes are not changed. What
-// cannot be opened stays as it is.
+// cannot be opened, or would let somebody in, stays as it is.
 func (s *Server) opened(ctx context.Context, stored []byte) ([]byte, error) {
 	if !bytes.Contains(stored, sealedBegins) {
 		return stored, nil
@@ -102,9 +125,12 @@ func (s *Server) opened(ctx context.Context, stored []byte) ([]byte, error) {
 			out, rest = append(out, sealedBegins...), rest[len(sealedBegins):]
 			continue
 		}
-		text, err := s.reveal(ctx, of, sealed)
-		if err != nil {
-			return nil, err
+		var text []byte
+		if !bytes.HasSuffix(out, secretBegins) {
+			var err error
+			if text, err = s.reveal(ctx, of, sealed); err != nil {
+				return nil, err
+			}
 		}
 		if text == nil {
 			text = rest[:length]

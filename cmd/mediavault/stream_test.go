@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/mediavault-io/mediavault/domain/catalog"
 )
 
 // program is one that uses the stream API with a key, of one process or of the other.
@@ -257,5 +261,22 @@ func until(t *testing.T, what string, holds func() bool) {
 			t.Fatalf("it never came to be that %s", what)
 		case <-tick.C:
 		}
+	}
+}
+
+func TestTheDocsNameTheVaultsOwnStreams(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "streamapi.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(page), "The vault's own streams are those of ")
+	line, _, _ = strings.Cut(line, ". All others are")
+	var named []string
+	for _, m := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(line, -1) {
+		named = append(named, m[1])
+	}
+	if want := catalog.Categories(); len(named) != len(want) || slices.ContainsFunc(want, func(c string) bool { return !slices.Contains(named, c) }) {
+		t.Errorf("docs/streamapi.md names %v, and the vault has %v", named, want)
 	}
 }
