@@ -18,7 +18,7 @@ import (
 )
 
 // Ring seals and opens under the subjects' keys. Several processes may have one on the same database. A key that one of
-// them destroys is noticed by the others at once, by a notification, and after 30 s (WithLife) at the latest where that is
+// them destroys is noticed by the others at once, by a notification, and after 30 s (Life) at the latest where that is
 // lost. What was sealed meanwhile is as lost as the rest.
 type Ring struct {
 	pool    *pgxpool.Pool
@@ -36,23 +36,19 @@ type Ring struct {
 type options struct {
 	now      func() time.Time
 	subjects int
-	life     time.Duration
-	rotation time.Duration
-	timeout  time.Duration
 }
+
+const (
+	life     = 30 * time.Second    // of keys in memory, before the database is asked for them again
+	rotation = 90 * 24 * time.Hour // a subject seals with a new key when his is older; the old ones go on opening
+	callTime = 5 * time.Second     // for the database
+)
 
 // Option changes how a Ring works.
 type Option func(*options)
 
 // WithClock takes the time from now; the default is time.Now.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
-
-// WithRotation gives a subject a new key when it seals with one older than d; the old ones go on opening. The default is 90
-// days.
-func WithRotation(d time.Duration) Option { return func(o *options) { o.rotation = d } }
-
-// WithLife asks the database again for keys that were read longer ago than d; the default is 30 s.
-func WithLife(d time.Duration) Option { return func(o *options) { o.life = d } }
 
 // WithCache keeps the keys of at most so many subjects in memory; the default is 100,000, some 100 MB when full.
 func WithCache(subjects int) Option { return func(o *options) { o.subjects = subjects } }
@@ -61,12 +57,12 @@ func WithCache(subjects int) Option { return func(o *options) { o.subjects = sub
 // ErrMaster when keys are there that none of the masters unwraps.
 func Open(ctx context.Context, pool *pgxpool.Pool, masters Masters, opts ...Option) (*Ring, error) {
 	r := &Ring{pool: pool, masters: masters, loading: make(chan struct{}, 1), options: options{
-		now: time.Now, subjects: 100_000, life: 30 * time.Second, rotation: 90 * 24 * time.Hour, timeout: 5 * time.Second,
+		now: time.Now, subjects: 100_000,
 	}}
 	for _, o := range opts {
 		o(&r.options)
 	}
-	r.cache = newCache(r.subjects, r.life)
+	r.cache = newCache(r.subjects, life)
 	if err := r.checkMasters(ctx); err != nil {
 		return nil, err
 	}
@@ -92,7 +88,7 @@ const mastersSQL = `
 	) SELECT master FROM m WHERE master IS NOT NULL`
 
 func (r *Ring) checkMasters(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	rows, err := r.pool.Query(ctx, mastersSQL)
 	if err != nil {
@@ -124,7 +120,7 @@ func (r *Ring) Seal(ctx context.Context, subject domain.UserID, text []byte) ([]
 	if err != nil {
 		return nil, err
 	}
-	if !k.destroyed && (k.current == 0 || r.now().Sub(k.made) >= r.rotation) {
+	if !k.destroyed && (k.current == 0 || r.now().Sub(k.made) >= rotation) {
 		if k, err = r.make(ctx, subject); err != nil {
 			return nil, err
 		}
@@ -174,7 +170,7 @@ func (r *Ring) Subject(ctx context.Context, subject domain.UserID, ahead func() 
 // load brings the keys of many subjects to memory by one question. Where several readers need the same, the first asks, and the
 // others wait for what it brings.
 func (r *Ring) load(ctx context.Context, subject domain.UserID, ahead func() []domain.UserID) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	select {
 	case r.loading <- struct{}{}:
@@ -230,7 +226,7 @@ func (r *Ring) lookUp(ctx context.Context, subject domain.UserID) (*subjectKeys,
 	if k != nil {
 		return k, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	rows, err := r.pool.Query(ctx, keysSQL, string(subject))
 	if err != nil {
@@ -309,7 +305,7 @@ func (r *Ring) make(ctx context.Context, subject domain.UserID) (*subjectKeys, e
 	if len(subject) > 1000 || strings.ContainsRune(string(subject), 0) {
 		return nil, fmt.Errorf("%w: the subject cannot have a key", domain.ErrInvalid)
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	var k *subjectKeys
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
@@ -324,7 +320,7 @@ func (r *Ring) make(ctx context.Context, subject domain.UserID) (*subjectKeys, e
 		if k, err = r.unwrapOne(subject, now, rows); err != nil {
 			return err
 		}
-		if k.destroyed || (k.current > 0 && now.Sub(k.made) < r.rotation) {
+		if k.destroyed || (k.current > 0 && now.Sub(k.made) < rotation) {
 			return nil
 		}
 		key := make([]byte, keySize)
@@ -343,74 +339,4 @@ func (r *Ring) make(ctx context.Context, subject domain.UserID) (*subjectKeys, e
 	}
 	r.cache.forget(subject) // the next use reads what was committed
 	return k, nil
-}
-
-// channel tells the other processes whose keys were destroyed.
-const channel = "mediavault_keys"
-
-// Destroy forgets a subject: all its keys are destroyed, it never gets another, and whatever was sealed for it stays closed
-// for ever. Doing it again changes nothing.
-func (r *Ring) Destroy(ctx context.Context, subject domain.UserID) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	now := r.now().UTC()
-	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		b := &pgx.Batch{}
-		b.Queue(lockSQL, string(subject))
-		b.Queue(`UPDATE subject_keys SET wrapped = NULL, master = NULL, destroyed_at = $2
-			WHERE subject = $1 AND wrapped IS NOT NULL`, string(subject), now)
-		b.Queue(`INSERT INTO subject_keys (subject, number, created_at, destroyed_at)
-			SELECT $1, 0, $2, $2 WHERE NOT EXISTS (SELECT FROM subject_keys WHERE subject = $1)`, string(subject), now)
-		b.Queue(`SELECT pg_notify($1, $2)`, channel, string(subject))
-		return tx.SendBatch(ctx, b).Close()
-	})
-	r.cache.forget(subject) // whether or not the answer came: the next use asks
-	r.tell()
-	if err != nil {
-		return fmt.Errorf("destroy a subject's keys: %w", err)
-	}
-	return nil
-}
-
-// listener drops from the cache what other processes destroy. While it is not connected, WithLife is the bound.
-func (r *Ring) listener(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := r.hear(ctx)
-		r.cache.drop() // what was said in between was not heard
-		r.tell()
-		if err != nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-		}
-	}
-}
-
-func (r *Ring) hear(ctx context.Context) error {
-	connecting, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	config := r.pool.Config().ConnConfig.Copy()
-	config.RuntimeParams["application_name"] = "mediavault-keys"
-	conn, err := pgx.ConnectConfig(connecting, config)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = conn.Close(closing) // it is given up: there is nobody to tell
-	}()
-	if _, err := conn.Exec(connecting, "LISTEN "+channel); err != nil {
-		return err
-	}
-	r.cache.drop()
-	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		r.cache.forget(domain.UserID(n.Payload))
-		r.tell()
-	}
 }

@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -24,7 +23,7 @@ var ErrMaster = errors.New("master key")
 const keySize = 32 // bytes, AES-256
 
 // Masters are the keys that wrap the subjects' keys. The first one wraps; all of them unwrap, so that a master key is
-// replaced by putting a new one first, calling Rewrap, and then leaving the old one out.
+// replaced by putting a new one first, calling Ring.Rewrap, and then leaving the old one out.
 type Masters struct {
 	current string // fingerprint
 	known   map[string]cipher.AEAD
@@ -58,19 +57,6 @@ func ParseMasters(setting string) (Masters, error) {
 	}
 	if m.current == "" {
 		return Masters{}, fmt.Errorf("%w: there is none; make one with `openssl rand -base64 32`", ErrMaster)
-	}
-	return m, nil
-}
-
-// ReadMasters reads master keys from a file; see ParseMasters.
-func ReadMasters(path string) (Masters, error) {
-	setting, err := os.ReadFile(path)
-	if err != nil {
-		return Masters{}, fmt.Errorf("%w: %w", ErrMaster, err)
-	}
-	m, err := ParseMasters(string(setting))
-	if err != nil {
-		return Masters{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
 }

@@ -22,7 +22,7 @@ func (r *Ring) Rewrap(ctx context.Context) (int, error) {
 }
 
 func (r *Ring) rewrapSome(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	n := 0
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {

@@ -211,8 +211,8 @@ func TestBadConfigurationIsToldAllAtOnce(t *testing.T) {
 	}
 }
 
-// serveBeside runs `mediavault serve` on what a dev vault uses: a second process of the same vault. more is added to its environment.
-func serveBeside(t *testing.T, v *vault, more ...string) *vault {
+// beside is the environment of another process of a dev vault.
+func beside(t *testing.T, v *vault) []string {
 	t.Helper()
 	raw, err := os.ReadFile(runningFile(v.dir))
 	if err != nil {
@@ -226,18 +226,23 @@ func serveBeside(t *testing.T, v *vault, more ...string) *vault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "serve")
-	cmd.Env = append(os.Environ(),
+	return append(os.Environ(),
 		"MEDIAVAULT_ADDR=127.0.0.1:0", "MEDIAVAULT_DATABASE_URL="+r.DatabaseURL, "MEDIAVAULT_MASTER_KEY="+key,
 		"MEDIAVAULT_S3_ENDPOINT="+strings.TrimPrefix(r.S3.Endpoint, "http://"), "MEDIAVAULT_S3_TLS=false", "MEDIAVAULT_S3_BUCKET="+r.S3.Bucket,
 		"MEDIAVAULT_S3_REGION="+r.S3.Region, "MEDIAVAULT_S3_ACCESS_KEY="+r.S3.AccessKey, "MEDIAVAULT_S3_SECRET_KEY="+r.S3.SecretKey,
 		"MEDIAVAULT_OIDC_ISSUER="+r.BaseURL, "MEDIAVAULT_LIMIT_PER_PRINCIPAL=0", "MEDIAVAULT_LIMIT_PER_IP=0",
 	)
-	cmd.Env = append(cmd.Env, more...)
+}
+
+// serveBeside runs `mediavault serve` on what a dev vault uses: a second process of the same vault. more is added to its environment.
+func serveBeside(t *testing.T, v *vault, more ...string) *vault {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "serve")
+	cmd.Env = append(beside(t, v), more...)
 	return startCommand(t, v.dir, cmd)
 }
 

@@ -51,7 +51,7 @@ func root() *cobra.Command {
 		Version:       version(),
 	}
 	c.AddCommand(devCommand(), serveCommand(), migrateCommand(), configCommand(), tokenCommand(), rebuildCommand(), verifyCommand(),
-		historyCommand(), eventsCommand(), doctorCommand(), modelsCommand(), parkedCommand(), forgetCommand(), sweepCommand(), apikeyCommand(), benchCommand())
+		historyCommand(), eventsCommand(), doctorCommand(), modelsCommand(), parkedCommand(), forgetCommand(), rewrapCommand(), sweepCommand(), apikeyCommand(), benchCommand())
 	return c
 }
 
