@@ -47,8 +47,7 @@ type Upload struct {
 
 // Limits of signed requests.
 const (
-	MaxSignedPut  = 5 << 30          // bytes of a single PUT, S3's own limit
-	MaxGetTime    = 60 * time.Second // of a signed GET: how long a decision may take to reach one
+	MaxSignedPut  = 5 << 30 // bytes of a single PUT, S3's own limit
 	MaxPutTime    = 24 * time.Hour
 	minSignedPart = 16 << 20 // bytes
 )
@@ -70,7 +69,7 @@ func (s *S3) SignPut(ctx context.Context, key domain.ObjectKey, u Upload, life t
 		}
 		headers.Set("X-Amz-Checksum-Sha256", base64.StdEncoding.EncodeToString(sum))
 	}
-	return s.sign(ctx, http.MethodPut, key, min(life, MaxPutTime), nil, headers)
+	return s.sign(ctx, key, min(life, MaxPutTime), nil, headers)
 }
 
 // SignMultipart begins a multipart upload and signs its parts. Whoever asked completes it (CompleteMultipart) or not (Sweep).
@@ -91,7 +90,7 @@ func (s *S3) SignMultipart(ctx context.Context, key domain.ObjectKey, u Upload, 
 		number, length := len(upload.Parts)+1, min(size, u.Size-from)
 		query := url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {id}}
 		headers := http.Header{"Content-Length": {strconv.FormatInt(length, 10)}}
-		signed, err := s.sign(ctx, http.MethodPut, key, min(life, MaxPutTime), query, headers)
+		signed, err := s.sign(ctx, key, min(life, MaxPutTime), query, headers)
 		if err != nil {
 			return SignedUpload{}, err
 		}
@@ -100,35 +99,17 @@ func (s *S3) SignMultipart(ctx context.Context, key domain.ObjectKey, u Upload, 
 	return upload, nil
 }
 
-// Delivery says how a signed GET is answered, whatever is stored.
-type Delivery struct {
-	ContentType string // "": as stored
-	Disposition string // Content-Disposition; "": none
-}
-
-// SignGet signs one GET, for at most 60 s: so long may a decision take to reach whoever holds the URL.
-func (s *S3) SignGet(ctx context.Context, key domain.ObjectKey, d Delivery, life time.Duration) (Signed, error) {
-	query := url.Values{"response-cache-control": {"private, no-store"}}
-	if d.ContentType != "" {
-		query.Set("response-content-type", d.ContentType)
-	}
-	if d.Disposition != "" {
-		query.Set("response-content-disposition", d.Disposition)
-	}
-	return s.sign(ctx, http.MethodGet, key, min(life, MaxGetTime), query, nil)
-}
-
-func (s *S3) sign(ctx context.Context, method string, key domain.ObjectKey, life time.Duration, query url.Values, headers http.Header) (Signed, error) {
+func (s *S3) sign(ctx context.Context, key domain.ObjectKey, life time.Duration, query url.Values, headers http.Header) (Signed, error) {
 	if life < time.Second {
-		return Signed{}, fmt.Errorf("sign %s of %s: a life of %s is under a second", method, key, life)
+		return Signed{}, fmt.Errorf("sign put of %s: a life of %s is under a second", key, life)
 	}
 	// Signed at or after this moment, and S3 counts in whole seconds.
 	expires := time.Now().UTC().Truncate(time.Second).Add(life.Truncate(time.Second))
-	address, err := s.public.PresignHeader(ctx, method, s.bucket, string(key), life.Truncate(time.Second), query, headers)
+	address, err := s.public.PresignHeader(ctx, http.MethodPut, s.bucket, string(key), life.Truncate(time.Second), query, headers)
 	if err != nil {
-		return Signed{}, fmt.Errorf("sign %s of %s: %w", method, key, err)
+		return Signed{}, fmt.Errorf("sign put of %s: %w", key, err)
 	}
-	signed := Signed{Method: method, URL: address.String(), Expires: expires, Headers: make(map[string]string, len(headers))}
+	signed := Signed{Method: http.MethodPut, URL: address.String(), Expires: expires, Headers: make(map[string]string, len(headers))}
 	for name, values := range headers {
 		signed.Headers[name] = values[0]
 	}

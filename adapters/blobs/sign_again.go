@@ -21,7 +21,7 @@ func (s *S3) SignParts(ctx context.Context, key domain.ObjectKey, uploadID strin
 		number, length := len(parts)+1, min(size, whole-from)
 		query := url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID}}
 		headers := http.Header{"Content-Length": {strconv.FormatInt(length, 10)}}
-		signed, err := s.sign(ctx, http.MethodPut, key, min(life, MaxPutTime), query, headers)
+		signed, err := s.sign(ctx, key, min(life, MaxPutTime), query, headers)
 		if err != nil {
 			return nil, err
 		}

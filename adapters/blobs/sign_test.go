@@ -183,31 +183,3 @@ func TestSweepingAbortsWhatIsOldAlone(t *testing.T) {
 		}
 	}
 }
-
-func TestASignedGetLivesAMinuteAtMostAndSaysItsOwnType(t *testing.T) {
-	t.Parallel()
-	ctx := timeout(t)
-	s := open(t, s3test.New(t))
-	key := s.NewKey("alice")
-	if _, err := s.Put(ctx, key, bytes.NewReader([]byte("<script>")), -1, "text/html"); err != nil {
-		t.Fatal(err)
-	}
-	signed, err := s.SignGet(ctx, key, blobs.Delivery{ContentType: "image/png", Disposition: `attachment; filename="x.png"`}, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left := time.Until(signed.Expires); left > time.Minute {
-		t.Errorf("it lives for %s", left)
-	}
-	response := send(t, signed, nil, nil)
-	body, err := io.ReadAll(response.Body)
-	if err != nil || string(body) != "<script>" || response.StatusCode != http.StatusOK {
-		t.Errorf("%d %q %v", response.StatusCode, body, err)
-	}
-	if got := response.Header.Get("Content-Type"); got != "image/png" {
-		t.Errorf("type %q", got)
-	}
-	if got := response.Header.Get("Content-Disposition"); got != `attachment; filename="x.png"` {
-		t.Errorf("disposition %q", got)
-	}
-}

@@ -68,9 +68,6 @@ func newCluster(s Settings, o options) (*cluster, error) {
 		return c, nil
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.config.RootCAs, InsecureSkipVerify: s.config.SkipCertificateVerification} //nolint:gosec // only when asked for
-	if o.roots != nil {
-		t.RootCAs = o.roots
-	}
 	if s.config.UserCertFile != "" {
 		pair, err := tls.LoadX509KeyPair(s.config.UserCertFile, s.config.UserKeyFile)
 		if err != nil {

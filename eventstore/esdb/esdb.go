@@ -5,7 +5,6 @@ package esdb
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,7 +37,6 @@ type options struct {
 	silence time.Duration // a server that is read from says nothing for at most so long
 	poll    time.Duration // between looks at the head, while a follower hears nothing
 	logger  *slog.Logger
-	roots   *x509.CertPool
 }
 
 // Option changes how a Log works.
@@ -50,10 +48,6 @@ func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout =
 
 // WithLogger tells of lost servers and new leaders; the default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
-
-// WithRoots trusts these authorities beside none other; the default is what the connection string's tlsCaFile says, or the
-// system's.
-func WithRoots(p *x509.CertPool) Option { return func(o *options) { o.roots = p } }
 
 // Open makes a log on a server that Parse understood. It fails when no server answers, or it refuses the credentials.
 func Open(ctx context.Context, s Settings, opts ...Option) (*Log, error) {

@@ -23,14 +23,6 @@ type Limits struct {
 	PerPrincipal []Limit // all of them hold
 }
 
-// ServeLimits are the owner's: 100 a minute per address, 1,000 a minute and 10,000 an hour per principal.
-func ServeLimits() Limits {
-	return Limits{
-		PerIP:        Limit{Requests: 100, Per: time.Minute},
-		PerPrincipal: []Limit{{Requests: 1_000, Per: time.Minute}, {Requests: 10_000, Per: time.Hour}},
-	}
-}
-
 var errTooMany = domain.Refuse(domain.TooMany, "too_many_requests", "too many requests; Retry-After says when to ask again")
 
 // maxBuckets bounds the memory of one limiter, about 200 bytes each. Who has not asked for the longest time is forgotten first.

@@ -1,16 +1,8 @@
 package web
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
-
-	"github.com/mediavault-io/mediavault/domain"
 )
 
 // List is how lists are answered.
@@ -73,42 +65,6 @@ func NewList[T any](items []T, total int64, p Page, next string) List[T] {
 func (l List[T]) AtLeast(more bool) List[T] {
 	l.TotalExceeded = more
 	return l
-}
-
-// ErrCursor is a cursor that was not given out for this list.
-var ErrCursor = domain.ErrInvalid.On("cursor").Because("accepted is a next_cursor that the same list, filtered and sorted the same way, gave out")
-
-// EncodeCursor makes the opaque cursor that stands for v, the place where a list goes on. of names the list with its filter and
-// order, so that a cursor is not taken for another. A cursor is checked against damage, not against forging: it must never
-// carry what its holder may not see or ask for.
-func EncodeCursor(of string, v any) (string, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("marshal cursor: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(append(checksum(of, data), data...)), nil
-}
-
-// DecodeCursor reads what EncodeCursor made, or refuses with ErrCursor.
-func DecodeCursor[T any](of, cursor string) (T, error) {
-	var v T
-	data, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(data) <= sumSize || subtle.ConstantTimeCompare(data[:sumSize], checksum(of, data[sumSize:])) == 0 {
-		return v, ErrCursor
-	}
-	dec := json.NewDecoder(bytes.NewReader(data[sumSize:]))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&v); err != nil {
-		return v, ErrCursor
-	}
-	return v, nil
-}
-
-const sumSize = 9
-
-func checksum(of string, data []byte) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(of), of, data))
-	return sum[:sumSize:sumSize]
 }
 
 // Written is how a write is answered. An answer that says more embeds it.
