@@ -124,7 +124,7 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 		return nil, err
 	}
 	m := &models{engine: engine}
-	var errs [7]error
+	var errs [12]error
 	m.library, errs[0] = projections.NewLibrary(engine, h.raw)
 	m.access, errs[1] = projections.NewAccess(engine, h.raw)
 	m.shares, errs[2] = projections.NewShares(engine, h.raw, m.access)
@@ -132,15 +132,12 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.audit, errs[4] = projections.NewAudit(engine, h.keys)
 	m.usage, errs[5] = projections.NewUsage(engine)
 	m.history, errs[6] = projections.NewHistory(engine, h.store, m.access)
-	var wrong error
-	m.findings, wrong = projections.NewFindings(engine, h.keys)
-	var errTold error
-	m.told, errTold = projections.NewNotifications(engine)
-	var errTwins, errCaptions, errObjects error
-	m.twins, errTwins = projections.NewDuplicates(engine, m.access)
-	m.captions, errCaptions = projections.NewSuggestions(engine, h.keys)
-	m.objects, errObjects = projections.NewObjects(engine)
-	return m, errors.Join(append(errs[:], wrong, errTold, errTwins, errCaptions, errObjects)...)
+	m.findings, errs[7] = projections.NewFindings(engine, h.keys)
+	m.told, errs[8] = projections.NewNotifications(engine)
+	m.twins, errs[9] = projections.NewDuplicates(engine, m.access)
+	m.captions, errs[10] = projections.NewSuggestions(engine, h.keys)
+	m.objects, errs[11] = projections.NewObjects(engine)
+	return m, errors.Join(errs[:]...)
 }
 
 // app is the whole vault. This file and serve.go are the only place where its parts meet.
