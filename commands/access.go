@@ -59,7 +59,10 @@ type Delivery struct {
 }
 
 // Check says whether it may be served, and records nothing.
-func (a *Access) Check(ctx context.Context, env Envelope, s Serving) (Delivery, error) {
+func (a *Access) Check(ctx context.Context, env Envelope, s Serving) (_ Delivery, err error) {
+	ctx, cancel := a.vault.within(ctx)
+	defer cancel()
+	defer func() { err = slow(ctx, err) }()
 	cmd, d, err := a.facts(ctx, env, s)
 	if err != nil {
 		return Delivery{}, err
@@ -80,13 +83,16 @@ func (a *Access) Check(ctx context.Context, env Envelope, s Serving) (Delivery, 
 
 // Serve is Check, and then the record that it was served. Through a share with a limit of opens the record expects the exact
 // count, so that openers at once never exceed it.
-func (a *Access) Serve(ctx context.Context, env Envelope, s Serving) (Delivery, error) {
+func (a *Access) Serve(ctx context.Context, env Envelope, s Serving) (_ Delivery, err error) {
+	ctx, cancel := a.vault.within(ctx)
+	defer cancel()
+	defer func() { err = slow(ctx, err) }()
 	cmd, d, err := a.facts(ctx, env, s)
 	if err != nil {
 		return Delivery{}, err
 	}
 	// Each delivery is one of its own: a repeated request gets the bytes again, and counts again.
-	env.IdempotencyKey, env.IfMatch = "", nil
+	env = unconditional(env)
 	if cmd.MaxOpens > 0 {
 		got, err := decide(ctx, a.vault, env, operation{name: "access.serve"}, openings(cmd.Share), access.Evolve, func(state access.State) ([]access.Event, error) {
 			// The terms, the item and the rest may have changed while others were counted.
@@ -107,7 +113,10 @@ func (a *Access) Serve(ctx context.Context, env Envelope, s Serving) (Delivery, 
 }
 
 // record appends without expecting a revision.
-func (v *Vault) record(ctx context.Context, env Envelope, stream eventstore.Stream, events []access.Event) (Receipt, error) {
+func (v *Vault) record(ctx context.Context, env Envelope, stream eventstore.Stream, events []access.Event) (_ Receipt, err error) {
+	ctx, cancel := v.within(ctx)
+	defer cancel()
+	defer func() { err = slow(ctx, err) }()
 	meta, err := v.metadata(env, operation{name: "access"})
 	if err != nil {
 		return Receipt{}, err
@@ -293,14 +302,12 @@ func (a *Access) Refused(ctx context.Context, env Envelope, r access.Refused) er
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	env.IdempotencyKey, env.IfMatch = "", nil
-	if len(env.Reason) > 1000 {
-		env.Reason = clip(env.Reason, 1000)
-	}
+	env = unconditional(env)
+	env.Reason = clip(env.Reason, maxReason)
 	if !env.Actor.Known() {
 		return a.refusals.add(ctx, env, r)
 	}
-	_, err = a.vault.record(ctx, env, refusalStream(env, r), slices.Clone(events))
+	_, err = a.vault.record(ctx, env, refusalStream(env, r), events)
 	return err
 }
 

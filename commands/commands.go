@@ -3,11 +3,8 @@
 package commands
 
 import (
+	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -41,20 +38,6 @@ type Receipt struct {
 	Silent   bool // there was nothing to say: what was asked for is so already
 }
 
-// Envelope is what comes with every command: who asks, from where, why, and how often it may count.
-type Envelope struct {
-	Actor       domain.Actor
-	Address     string // of the client; empty: not known
-	UserAgent   string
-	Reason      string // why, as the actor said it
-	Correlation uuid.UUID
-	Causation   uuid.UUID            // the event that this follows from; reactors set it
-	IfMatch     *eventstore.Revision // nil: whatever revision
-	// IdempotencyKey makes asking again harmless, for ever. It counts for one actor, one kind of command and one thing.
-	IdempotencyKey string
-	Started        time.Time // when the request began; zero: now
-}
-
 // Vault is what all commands share.
 type Vault struct {
 	Store  *eventstore.Store
@@ -70,6 +53,8 @@ type Vault struct {
 	FourEyes bool
 	// Lease is how long a claim of a case lasts; 0: DefaultLease.
 	Lease time.Duration
+	// Timeout bounds what a command does with the store; 0: 30 s.
+	Timeout time.Duration
 	// Passwords hashes and compares the passwords of links; one for all commands, because it bounds what they cost together.
 	Passwords *Passwords
 
@@ -88,86 +73,6 @@ func NewVault(store *eventstore.Store, policy media.Policy) *Vault {
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
-
-// operation is one command on its way: its name, the thing it concerns (empty for a thing that it creates), and what was
-// asked, for the fingerprint.
-type operation struct {
-	name  string
-	thing string
-	asked any
-}
-
-// metadata is what is stored beside the events of the operation. With an idempotency key the command's id follows from it, so
-// that the same again leaves the same event ids.
-func (v *Vault) metadata(env Envelope, op operation) (eventstore.Metadata, error) {
-	command := v.NewID()
-	fingerprint := ""
-	if env.IdempotencyKey != "" {
-		if !validKey(env.IdempotencyKey) {
-			return eventstore.Metadata{}, ErrKeyInvalid
-		}
-		command = domain.Derive("command", string(env.Actor.ID), op.name, op.thing, env.IdempotencyKey)
-		var err error
-		if fingerprint, err = digestOf(env.IdempotencyKey, op); err != nil {
-			return eventstore.Metadata{}, err
-		}
-	}
-	if len(env.Reason) > 1000 {
-		return eventstore.Metadata{}, ErrReason
-	}
-	subject := env.Actor.ID
-	if subject == "" {
-		subject = anonymous
-	}
-	correlation := env.Correlation
-	if correlation == uuid.Nil {
-		correlation = command
-	}
-	return eventstore.Metadata{
-		Command: command, Fingerprint: fingerprint, Actor: env.Actor,
-		Address:     domain.NewPersonal(subject, clip(env.Address, 100)),
-		UserAgent:   domain.NewPersonal(subject, clip(env.UserAgent, 500)),
-		Reason:      domain.NewPersonal(subject, env.Reason),
-		Correlation: correlation, Causation: env.Causation,
-	}, nil
-}
-
-// anonymous is the subject under whose key the addresses of unknown callers are sealed.
-const anonymous domain.UserID = "anonymous"
-
-// digestOf is the fingerprint of what was asked. It is keyed by the idempotency key, which is stored nowhere, so that nobody can
-// guess forgotten personal text from it.
-func digestOf(key string, op operation) (string, error) {
-	asked, err := json.Marshal(op.asked)
-	if err != nil {
-		return "", fmt.Errorf("fingerprint of %s: %w", op.name, err)
-	}
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte(op.name + "\x00" + op.thing + "\x00"))
-	mac.Write(asked)
-	return hex.EncodeToString(mac.Sum(nil)), nil
-}
-
-func validKey(key string) bool {
-	if len(key) > 255 {
-		return false
-	}
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// newThing is the id of what the operation creates: new, or following from the idempotency key, so that the same again finds
-// the same stream.
-func (v *Vault) newThing(env Envelope, kind string) string {
-	if env.IdempotencyKey == "" {
-		return v.NewID().String()
-	}
-	return domain.Derive(kind, string(env.Actor.ID), env.IdempotencyKey).String()
-}
 
 // folded is a stream as it stands.
 type folded[S any, E domain.Event] struct {
@@ -201,7 +106,10 @@ type outcome[S any, E domain.Event] struct {
 
 // fold reads a stream. With a meta it looks for the events of that command on the way, if they can be there: only a command
 // with an idempotency key can have left its mark before.
-func fold[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstore.Stream, evolve func(S, E) S, meta *eventstore.Metadata) (folded[S, E], error) {
+func fold[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstore.Stream, evolve func(S, E) S, meta *eventstore.Metadata) (_ folded[S, E], err error) {
+	ctx, cancel := v.within(ctx)
+	defer cancel()
+	defer func() { err = slow(ctx, err) }()
 	f := folded[S, E]{revision: -1, until: v.Now().Add(statesFor)}
 	if meta == nil || meta.Fingerprint == "" {
 		if k, ok := kept[S, E](v, stream); ok {
@@ -213,9 +121,9 @@ func fold[S any, E domain.Event](ctx context.Context, v *Vault, stream eventstor
 		if err != nil {
 			return folded[S, E]{}, fmt.Errorf("read %s: %w", stream, err)
 		}
-		event, ok := rec.Event.(E)
-		if !ok {
-			return folded[S, E]{}, fmt.Errorf("read %s: revision %d is a %s, which is no event of this aggregate", stream, rec.Revision, rec.Type)
+		event, err := eventOf[E](stream, rec)
+		if err != nil {
+			return folded[S, E]{}, err
 		}
 		f.state = evolve(f.state, event)
 		f.revision, f.position, f.at = rec.Revision, rec.Position, rec.At
@@ -247,18 +155,35 @@ func (f folded[S, E]) original() (outcome[S, E], bool, error) {
 // attempts bounds how often a command is decided again because somebody else was faster. Each conflict is somebody's success.
 const attempts = 100
 
-// decideTime bounds reading, deciding and appending, however often somebody was faster.
+// decideTime bounds reading, deciding and appending where Vault.Timeout does not.
 const decideTime = 30 * time.Second
+
+// errSlow is a store that took all the time that a command has.
+var errSlow = fmt.Errorf("%w: it took all the time that a command has", eventstore.ErrUnavailable)
+
+// within bounds what a command does with the store, however often somebody was faster. A request that streams has no deadline of its
+// own, and a database that stands still gives none.
+func (v *Vault) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, cmp.Or(v.Timeout, decideTime), errSlow)
+}
+
+// slow tells a store that was too slow from a caller who has left, or who had less time: the one is nobody's fault but the store's.
+func slow(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), errSlow) {
+		return errors.Join(errSlow, err)
+	}
+	return err
+}
 
 // decide is the one way in which anything is written: fold the stream, let the domain decide, append what it says expecting
 // that nobody was faster, and decide again when somebody was.
 func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, op operation, stream eventstore.Stream,
 	evolve func(S, E) S, decision func(S) ([]E, error),
-) (outcome[S, E], error) {
+) (_ outcome[S, E], err error) {
 	none := outcome[S, E]{}
-	// A request that streams has no deadline of its own, and a database that stands still gives none.
-	ctx, cancel := context.WithTimeout(ctx, decideTime)
+	ctx, cancel := v.within(ctx)
 	defer cancel()
+	defer func() { err = slow(ctx, err) }()
 	started := env.Started
 	if started.IsZero() {
 		started = v.Now()

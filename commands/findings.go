@@ -100,7 +100,6 @@ func (f *Findings) recordVersion(ctx context.Context, env Envelope, id domain.Me
 // say raises what was found, and clears what of the known findings was not.
 func (f *Findings) say(ctx context.Context, env Envelope, item media.State, l Looked, known []domain.FindingID, exposure func(finding.State) finding.Exposure) error {
 	id := item.ID
-	env.IdempotencyKey = "" // the state of the finding says whether it was said
 	var said []domain.FindingID
 	for _, found := range l.Found {
 		which := findingID(id, l.Version, found.Place, found.Type)
@@ -110,7 +109,7 @@ func (f *Findings) say(ctx context.Context, env Envelope, item media.State, l Lo
 			Count: found.Count, Confidence: found.Confidence, Sensitivity: found.Sensitivity,
 			Sample: domain.NewPersonal(item.Owner, found.Sample), Detector: found.Detector,
 		}}
-		_, err := f.decide(ctx, env, "raise", which, nil, func(s finding.State) ([]finding.Event, error) {
+		err := f.vault.noteFinding(ctx, env, "raise", which, func(s finding.State) ([]finding.Event, error) {
 			cmd.Found.Exposure = exposure(s)
 			return cmd.Decide(s)
 		})
@@ -122,7 +121,7 @@ func (f *Findings) say(ctx context.Context, env Envelope, item media.State, l Lo
 		if slices.Contains(said, which) {
 			continue
 		}
-		_, err := f.decide(ctx, env, "clear", which, nil, func(s finding.State) ([]finding.Event, error) {
+		err := f.vault.noteFinding(ctx, env, "clear", which, func(s finding.State) ([]finding.Event, error) {
 			if s.Raised.Version != l.Version || !slices.Contains(l.Places, s.Raised.Place) {
 				return nil, nil
 			}
@@ -149,9 +148,8 @@ func (f *Findings) Rescore(ctx context.Context, env Envelope, id domain.MediaID)
 	if err != nil {
 		return err
 	}
-	env.IdempotencyKey = ""
 	for _, which := range known {
-		if _, err := f.decide(ctx, env, "rescore", which, nil, finding.Rescore{By: env.Actor, Exposure: exposure}.Decide); err != nil {
+		if err := f.vault.noteFinding(ctx, env, "rescore", which, finding.Rescore{By: env.Actor, Exposure: exposure}.Decide); err != nil {
 			return err
 		}
 	}
@@ -184,15 +182,26 @@ func (f *Findings) Texts(ctx context.Context, id domain.MediaID, since eventstor
 // SetStatus says what became of a finding: the owner of the item, a moderator or an admin.
 func (f *Findings) SetStatus(ctx context.Context, env Envelope, id domain.FindingID, status finding.Status, note string) (Receipt, error) {
 	asked := struct{ Status, Note string }{string(status), note}
-	return f.decide(ctx, env, "status", id, asked, finding.SetStatus{By: env.Actor, Status: status, Note: note}.Decide)
+	return f.vault.decideFinding(ctx, env, "status", id, asked, finding.SetStatus{By: env.Actor, Status: status, Note: note}.Decide)
 }
 
-func (f *Findings) decide(ctx context.Context, env Envelope, name string, id domain.FindingID, asked any,
+func findingStream(id domain.FindingID) eventstore.Stream {
+	return eventstore.StreamOf(finding.Category, id)
+}
+
+func (v *Vault) decideFinding(ctx context.Context, env Envelope, name string, id domain.FindingID, asked any,
 	decision func(finding.State) ([]finding.Event, error),
 ) (Receipt, error) {
-	got, err := decide(ctx, f.vault, env, operation{name: "finding." + name, thing: string(id), asked: asked},
-		eventstore.StreamOf(finding.Category, id), finding.Evolve, decision)
+	got, err := decide(ctx, v, env, operation{name: "finding." + name, thing: string(id), asked: asked}, findingStream(id), finding.Evolve, decision)
 	return got.Receipt, err
+}
+
+// noteFinding decides about a finding for the vault itself: the state of the finding says whether it was said.
+func (v *Vault) noteFinding(ctx context.Context, env Envelope, name string, id domain.FindingID,
+	decision func(finding.State) ([]finding.Event, error),
+) error {
+	_, err := v.decideFinding(ctx, unconditional(env), name, id, nil, decision)
+	return err
 }
 
 // exposure is the widest circle that may see an item, by its shares as their streams stand.
@@ -211,7 +220,7 @@ func (f *Findings) exposure(ctx context.Context, item media.State) (finding.Expo
 		if err != nil {
 			return "", err
 		}
-		if len(chain) == 0 || !opens(chain, now) {
+		if !opens(chain, now) {
 			continue
 		}
 		switch to := chain[0].With; {
@@ -242,7 +251,7 @@ func ownExposure(item media.State) finding.Exposure {
 
 // opens reports whether a share, and all those that it came through, let somebody in, and are not used up.
 func opens(chain []share.State, now time.Time) bool {
-	return alive(chain, now) && !chain[0].Exhausted && !slices.ContainsFunc(chain, func(s share.State) bool { return s.Closed })
+	return share.Alive(chain, now) && !chain[0].Exhausted && !slices.ContainsFunc(chain, func(s share.State) bool { return s.Closed })
 }
 
 func findingID(item domain.MediaID, version int, place finding.Place, kind string) domain.FindingID {

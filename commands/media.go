@@ -88,11 +88,19 @@ func (m *Media) Purge(ctx context.Context, env Envelope, id domain.MediaID) (Rec
 	})
 }
 
-// change decides about an item that is there, with the actor's right to it.
+// change is about, for those who need no more than the receipt. The right comes through the share that is given, or any.
 func (m *Media) change(ctx context.Context, env Envelope, name string, id domain.MediaID, asked any, through domain.ShareID,
 	decision func(media.State, media.Right) ([]media.Event, error),
 ) (Receipt, error) {
-	got, err := decide(ctx, m.vault, env, operation{name: "media." + name, thing: string(id), asked: asked}, mediaStream(id), media.Evolve,
+	got, err := m.about(ctx, env, name, id, asked, through, decision)
+	return got.Receipt, err
+}
+
+// about decides about an item that is there, with the actor's right to it, and answers all that came of it.
+func (m *Media) about(ctx context.Context, env Envelope, name string, id domain.MediaID, asked any, through domain.ShareID,
+	decision func(media.State, media.Right) ([]media.Event, error),
+) (decided, error) {
+	return decide(ctx, m.vault, env, operation{name: "media." + name, thing: string(id), asked: asked}, mediaStream(id), media.Evolve,
 		func(s media.State) ([]media.Event, error) {
 			right, err := m.vault.right(ctx, env.Actor, s, through)
 			if err != nil {
@@ -100,7 +108,6 @@ func (m *Media) change(ctx context.Context, env Envelope, name string, id domain
 			}
 			return decision(s, right)
 		})
-	return got.Receipt, err
 }
 
 // Screening is how screening of one version ended.

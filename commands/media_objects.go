@@ -125,11 +125,17 @@ func (m *Media) destroy(ctx context.Context, env Envelope, id domain.MediaID, ow
 	return m.blobs.Delete(ctx, f.Object)
 }
 
-// decideObject decides about a content. Whoever asks for the item's sake may ask again: references are named, so that no key is
-// needed.
+// decideObject decides about the content of that digest, of one owner.
 func (m *Media) decideObject(ctx context.Context, env Envelope, owner domain.UserID, digest domain.Digest,
 	decision func(object.State) ([]object.Event, error),
 ) (outcome[object.State, object.Event], error) {
-	env.IdempotencyKey, env.IfMatch = "", nil
-	return decide(ctx, m.vault, env, operation{name: "object"}, objectStream(owner, digest), object.Evolve, decision)
+	return m.decideContent(ctx, env, objectStream(owner, digest), decision)
+}
+
+// decideContent decides about a content. Whoever asks for the item's sake may ask again: references are named, so that no key is
+// needed.
+func (m *Media) decideContent(ctx context.Context, env Envelope, content eventstore.Stream,
+	decision func(object.State) ([]object.Event, error),
+) (outcome[object.State, object.Event], error) {
+	return decide(ctx, m.vault, unconditional(env), operation{name: "object"}, content, object.Evolve, decision)
 }

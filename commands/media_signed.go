@@ -68,8 +68,7 @@ func (m *Media) RequestUpload(ctx context.Context, env Envelope, a Announcement)
 	}
 	got, err := decide(ctx, m.vault, env, op, mediaStream(id), media.Evolve, cmd.Decide)
 	if cmd.Multipart != "" && (err != nil || got.state.Request.Multipart != cmd.Multipart) {
-		// Of no use; what cannot be forgotten now is swept later.
-		_ = m.blobs.AbortMultipart(context.WithoutCancel(ctx), cmd.Object, cmd.Multipart)
+		m.abort(ctx, cmd.Object, cmd.Multipart)
 	}
 	if err != nil {
 		return Ticket{}, err
@@ -156,6 +155,8 @@ func (m *Media) CompleteUpload(ctx context.Context, env Envelope, id domain.Medi
 		}
 		return m.lateOr(ctx, id, err)
 	}
+	ctx, cancel := m.vault.within(ctx) // all that is left
+	defer cancel()
 	cmd.File = stored
 	kept, err := m.keep(ctx, env, id, s.Owner, stored, cmd.Decide)
 	if err != nil {
@@ -252,11 +253,16 @@ func (m *Media) storeBlob(ctx context.Context, owner domain.UserID, f *File, blo
 // forget removes what was put to the announced place.
 func (m *Media) forget(ctx context.Context, r media.UploadRequested) {
 	if r.Multipart != "" {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
-		defer cancel()
-		_ = m.blobs.AbortMultipart(ctx, r.Object, r.Multipart) // swept later, if not now
+		m.abort(ctx, r.Object, r.Multipart)
 	}
 	m.discard(ctx, r.Object)
+}
+
+// abort ends a multipart upload that is of no use. What cannot be forgotten now is swept later.
+func (m *Media) abort(ctx context.Context, key domain.ObjectKey, multipart string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+	defer cancel()
+	_ = m.blobs.AbortMultipart(ctx, key, multipart)
 }
 
 // ExpireUpload ends an announcement whose time is over, and removes what was put to its place; for the vault itself. Before

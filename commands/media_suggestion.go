@@ -15,7 +15,7 @@ type Requested struct {
 
 // RequestDescription asks for a description of a version (0: the current one); a reactor has it made, and the owner accepts it.
 func (m *Media) RequestDescription(ctx context.Context, env Envelope, id domain.MediaID, version int) (Requested, error) {
-	got, err := m.about(ctx, env, "request_description", id, version, func(s media.State, r media.Right) ([]media.Event, error) {
+	got, err := m.about(ctx, env, "request_description", id, version, "", func(s media.State, r media.Right) ([]media.Event, error) {
 		return media.RequestDescription{By: env.Actor, Right: r, Version: version}.Decide(s)
 	})
 	for _, e := range got.said {
@@ -28,10 +28,9 @@ func (m *Media) RequestDescription(ctx context.Context, env Envelope, id domain.
 
 // SuggestDescription records what a describer said, for the reactor that asks it; the envelope's actor is domain.System().
 func (m *Media) SuggestDescription(ctx context.Context, env Envelope, id domain.MediaID, number int, said media.Caption) (Receipt, error) {
-	got, err := m.about(ctx, env, "suggest_description", id, number, func(s media.State, _ media.Right) ([]media.Event, error) {
+	return m.change(ctx, env, "suggest_description", id, number, "", func(s media.State, _ media.Right) ([]media.Event, error) {
 		return media.SuggestDescription{By: env.Actor, Number: number, Caption: said, Policy: m.vault.Policy}.Decide(s)
 	})
-	return got.Receipt, err
 }
 
 // AcceptSuggestion makes a suggestion (0: the last one) the item's description; text, when it is not nil, in the owner's words.
@@ -41,32 +40,29 @@ func (m *Media) AcceptSuggestion(ctx context.Context, env Envelope, id domain.Me
 		own := domain.NewPersonal(env.Actor.ID, *text)
 		cmd.Text = &own
 	}
-	got, err := m.about(ctx, env, "accept_suggestion", id, []any{number, text}, func(s media.State, r media.Right) ([]media.Event, error) {
+	return m.change(ctx, env, "accept_suggestion", id, []any{number, text}, "", func(s media.State, r media.Right) ([]media.Event, error) {
 		cmd.Right = r
 		return cmd.Decide(s)
 	})
-	return got.Receipt, err
 }
 
 // RejectSuggestion ends a suggestion (0: the last one).
 func (m *Media) RejectSuggestion(ctx context.Context, env Envelope, id domain.MediaID, number int) (Receipt, error) {
-	got, err := m.about(ctx, env, "reject_suggestion", id, number, func(s media.State, r media.Right) ([]media.Event, error) {
+	return m.change(ctx, env, "reject_suggestion", id, number, "", func(s media.State, r media.Right) ([]media.Event, error) {
 		return media.RejectSuggestion{By: env.Actor, Right: r, Number: number}.Decide(s)
 	})
-	return got.Receipt, err
 }
 
 // RecordFingerprint records what a version looks like, for the reactor that computes it.
 func (m *Media) RecordFingerprint(ctx context.Context, env Envelope, id domain.MediaID, version int, algorithm, hash string) (Receipt, error) {
-	got, err := m.about(ctx, env, "fingerprint", id, []any{version, algorithm, hash}, func(s media.State, _ media.Right) ([]media.Event, error) {
+	return m.change(ctx, env, "fingerprint", id, []any{version, algorithm, hash}, "", func(s media.State, _ media.Right) ([]media.Event, error) {
 		return media.Fingerprint{By: env.Actor, Version: version, Algorithm: algorithm, Hash: hash}.Decide(s)
 	})
-	return got.Receipt, err
 }
 
 // RecordResemblances records that a version looks like other items, for the reactor that finds them. Nothing is merged.
 func (m *Media) RecordResemblances(ctx context.Context, env Envelope, id domain.MediaID, seen []media.Resembles) (Receipt, error) {
-	got, err := m.about(ctx, env, "compare", id, nil, func(s media.State, _ media.Right) ([]media.Event, error) {
+	return m.change(ctx, env, "compare", id, nil, "", func(s media.State, _ media.Right) ([]media.Event, error) {
 		var all []media.Event
 		for _, r := range seen {
 			events, err := media.Compare{By: env.Actor, Seen: r}.Decide(s)
@@ -77,19 +73,4 @@ func (m *Media) RecordResemblances(ctx context.Context, env Envelope, id domain.
 		}
 		return all, nil
 	})
-	return got.Receipt, err
-}
-
-// about decides about an item, with the actor's right to it, and answers all that came of it.
-func (m *Media) about(ctx context.Context, env Envelope, name string, id domain.MediaID, asked any,
-	decision func(media.State, media.Right) ([]media.Event, error),
-) (decided, error) {
-	return decide(ctx, m.vault, env, operation{name: "media." + name, thing: string(id), asked: asked}, mediaStream(id), media.Evolve,
-		func(s media.State) ([]media.Event, error) {
-			right, err := m.vault.right(ctx, env.Actor, s, "")
-			if err != nil {
-				return nil, err
-			}
-			return decision(s, right)
-		})
 }

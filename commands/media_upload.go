@@ -65,6 +65,8 @@ func (m *Media) Upload(ctx context.Context, env Envelope, f File, body io.Reader
 	if err != nil {
 		return UploadReceipt{}, m.refuse(ctx, env, op, id, f, stored, err)
 	}
+	ctx, cancel := m.vault.within(ctx) // all that is left
+	defer cancel()
 	personal := func(text string) domain.Personal { return domain.NewPersonal(env.Actor.ID, text) }
 	cmd.Title, cmd.Description, cmd.Tags = personal(f.Title), personal(f.Description), tagsOf(env.Actor.ID, f.Tags)
 	cmd.File, cmd.Expected = stored, media.Expected{Size: f.Size, SHA256: f.SHA256}

@@ -33,6 +33,8 @@ func (m *Media) AddVersion(ctx context.Context, env Envelope, id domain.MediaID,
 	if err != nil {
 		return UploadReceipt{}, err
 	}
+	ctx, cancel := m.vault.within(ctx) // all that is left
+	defer cancel()
 	cmd := media.AddVersion{
 		By: env.Actor, Right: right, File: stored, Expected: media.Expected{Size: f.Size, SHA256: f.SHA256}, Policy: m.vault.Policy,
 	}

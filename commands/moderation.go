@@ -138,21 +138,6 @@ func (m *Moderation) visible(ctx context.Context, by domain.Actor, item media.St
 	return use.Check(chain[0]) == nil, nil
 }
 
-// check compares a password with a link's hash, where there is one.
-func (p *Passwords) check(ctx context.Context, hash, password string) (share.Password, error) {
-	if hash == "" || password == "" {
-		return share.PasswordMissing, nil
-	}
-	right, err := p.Match(ctx, hash, password)
-	if err != nil {
-		return share.PasswordMissing, err
-	}
-	if !right {
-		return share.PasswordWrong, nil
-	}
-	return share.PasswordRight, nil
-}
-
 // Assign puts a case into a moderator's hands; empty: the actor's own.
 func (m *Moderation) Assign(ctx context.Context, env Envelope, id domain.CaseID, moderator domain.UserID) (Receipt, error) {
 	if moderator == "" {

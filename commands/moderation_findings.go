@@ -7,7 +7,6 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/finding"
 	"github.com/mediavault-io/mediavault/domain/moderation"
-	"github.com/mediavault-io/mediavault/eventstore"
 )
 
 // ReferFinding opens or joins a case for a finding whose risk asks for it, from least on (0: none does); for the vault itself. A finding
@@ -27,7 +26,7 @@ func (m *Moderation) ReferFinding(ctx context.Context, env Envelope, id domain.F
 		return err
 	}
 	which := domain.CaseID(got.ID)
-	if err := m.decideFinding(ctx, env, "refer", id, finding.Refer{By: env.Actor, Case: which, Least: least}.Decide); err != nil {
+	if err := m.vault.noteFinding(ctx, env, "refer", id, finding.Refer{By: env.Actor, Case: which, Least: least}.Decide); err != nil {
 		return err
 	}
 	return m.ApproveFindings(ctx, env, which) // it may have been closed since the same was done, and cut off, before
@@ -70,7 +69,7 @@ func (m *Moderation) ApproveFindings(ctx context.Context, env Envelope, id domai
 		return err
 	}
 	for _, found := range f.state.Findings() {
-		if err := m.decideFinding(ctx, env, "approve", found, finding.Approve{By: env.Actor, Case: id}.Decide); err != nil {
+		if err := m.vault.noteFinding(ctx, env, "approve", found, finding.Approve{By: env.Actor, Case: id}.Decide); err != nil {
 			return err
 		}
 	}
@@ -78,14 +77,6 @@ func (m *Moderation) ApproveFindings(ctx context.Context, env Envelope, id domai
 }
 
 func (m *Moderation) finding(ctx context.Context, id domain.FindingID) (finding.State, error) {
-	f, err := fold(ctx, m.vault, eventstore.StreamOf(finding.Category, id), finding.Evolve, nil)
+	f, err := fold(ctx, m.vault, findingStream(id), finding.Evolve, nil)
 	return f.state, err
-}
-
-func (m *Moderation) decideFinding(ctx context.Context, env Envelope, name string, id domain.FindingID,
-	decision func(finding.State) ([]finding.Event, error),
-) error {
-	env.IdempotencyKey = "" // the state of the finding says whether it was said
-	_, err := decide(ctx, m.vault, env, operation{name: "finding." + name, thing: string(id)}, eventstore.StreamOf(finding.Category, id), finding.Evolve, decision)
-	return err
 }

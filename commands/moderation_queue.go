@@ -282,7 +282,7 @@ func (v *Vault) reach(ctx context.Context, item media.State, also domain.ShareID
 		if err != nil {
 			return r, err
 		}
-		if !alive(chain, now) {
+		if !share.Alive(chain, now) {
 			continue
 		}
 		switch chain[0].With.Kind {
@@ -295,11 +295,4 @@ func (v *Vault) reach(ctx context.Context, item media.State, also domain.ShareID
 		}
 	}
 	return r, nil
-}
-
-// alive reports whether a share, and all those that it came through, still let somebody in.
-func alive(chain []share.State, now time.Time) bool {
-	return len(chain) > 0 && !slices.ContainsFunc(chain, func(s share.State) bool {
-		return !s.Known() || s.Revoked || !s.Terms.ExpiresAt.IsZero() && !now.Before(s.Terms.ExpiresAt)
-	})
 }

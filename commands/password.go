@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/share"
 )
 
 // What one hash costs (RFC 9106, 4, second recommendation, with less memory: OWASP's minimum is 19 MiB and two passes).
@@ -93,6 +94,21 @@ func (p *Passwords) Match(ctx context.Context, phc, password string) (bool, erro
 	}
 	p.remember(known)
 	return true, nil
+}
+
+// check compares a password with a link's hash, where there is one.
+func (p *Passwords) check(ctx context.Context, hash, password string) (share.Password, error) {
+	if hash == "" || password == "" {
+		return share.PasswordMissing, nil
+	}
+	right, err := p.Match(ctx, hash, password)
+	if err != nil {
+		return share.PasswordMissing, err
+	}
+	if !right {
+		return share.PasswordWrong, nil
+	}
+	return share.PasswordRight, nil
 }
 
 func (p *Passwords) derive(ctx context.Context, password string, salt []byte, time, memory uint32, threads uint8, size uint32) ([]byte, error) {

@@ -32,6 +32,10 @@ type PeopleIndex interface {
 	ItemsOf(ctx context.Context, owner domain.UserID, after domain.MediaID) ([]domain.MediaID, error)
 }
 
+// ErrOutlives is a reason, in somebody's own words, why a person is to be forgotten.
+var ErrOutlives = domain.Refuse(domain.Invalid, "invalid",
+	"what is written about somebody who is forgotten would outlive him; say a reason in the body").On("Vault-Reason")
+
 // People is forgetting people.
 type People struct {
 	vault *Vault
@@ -51,9 +55,11 @@ func personStream(id domain.UserID) eventstore.Stream {
 }
 
 // RequestErasure has a person forgotten. It cannot be undone. His key is destroyed before the answer, when that can be; the rest a
-// reactor does. The envelope's free text is not kept: about somebody who is forgotten nothing is to be written anew.
+// reactor does. An envelope with a reason is refused: about somebody who is forgotten nothing is to be written anew.
 func (p *People) RequestErasure(ctx context.Context, env Envelope, subject domain.UserID, ground person.Ground) (Receipt, error) {
-	env.Reason = ""
+	if env.Reason != "" {
+		return Receipt{}, ErrOutlives
+	}
 	known, err := p.keys.Known(ctx, subject)
 	if err != nil {
 		return Receipt{}, err
@@ -120,7 +126,8 @@ func (p *People) EraseItems(ctx context.Context, env Envelope, subject domain.Us
 
 // eraseItem takes the way that every item takes that is deleted and purged.
 func (p *People) eraseItem(ctx context.Context, env Envelope, subject domain.UserID, id domain.MediaID) (kept bool, err error) {
-	env.Actor, env.IdempotencyKey, env.IfMatch = domain.System(), "", nil
+	env = unconditional(env)
+	env.Actor = domain.System()
 	item, err := p.vault.mediaState(ctx, id)
 	if err != nil || item.Owner != subject {
 		return false, err

@@ -3,9 +3,7 @@ package commands
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -92,7 +90,7 @@ func (s *Shares) Grant(ctx context.Context, env Envelope, g Grant) (Granted, err
 
 // through answers the chain of the share that lets the actor share an item that is not his own; none when he manages it.
 func (s *Shares) through(ctx context.Context, by domain.Actor, item media.State, given domain.ShareID, at time.Time) ([]share.State, error) {
-	if given == "" && (by.ID == item.Owner || by.MemberOf(item.Org) && by.Is(domain.RolePartnerAdmin)) {
+	if given == "" && share.Manages(by, item.Owner, item.Org) {
 		return nil, nil
 	}
 	chains, err := s.vault.chains(ctx, by, item.ID, given)
@@ -150,11 +148,9 @@ func (s *Shares) Change(ctx context.Context, env Envelope, id domain.ShareID, c 
 			if c.MaxOpens != nil {
 				cmd.Terms.MaxOpens = *c.MaxOpens
 			}
-			if _, err := cmd.Decide(state); err != nil || c.Password == nil {
-				if err != nil {
-					return nil, err
-				}
-				return cmd.Decide(state)
+			// Hashing is dear: it is done once the rest would be changed.
+			if events, err := cmd.Decide(state); err != nil || c.Password == nil {
+				return events, err
 			}
 			if cmd.Terms.PasswordHash, err = s.newHash(ctx, state.Terms.PasswordHash, *c.Password, &hash); err != nil {
 				return nil, err
@@ -218,7 +214,4 @@ func newToken() string {
 }
 
 // TokenDigest is what is stored of a link's secret, and by which a read model finds the link.
-func TokenDigest(token string) domain.Digest {
-	sum := sha256.Sum256([]byte(token))
-	return domain.Digest(hex.EncodeToString(sum[:]))
-}
+func TokenDigest(token string) domain.Digest { return domain.DigestOf(token) }

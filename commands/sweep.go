@@ -31,7 +31,7 @@ type ObjectIndex interface {
 }
 
 // MinSweepAge is how old bytes are at least before they can be taken for litter: no upload takes so long from its last byte to its
-// event (see hear).
+// event (see late).
 const MinSweepAge = time.Hour
 
 // slowest is how long after the last byte of a file the rest of its form may come.
@@ -197,16 +197,11 @@ func (m *Media) release(ctx context.Context, env Envelope, dry bool, key domain.
 	if named(item, content.state.Object) || dry {
 		return content.state.Object != key || dry, nil
 	}
-	got, err := decide(ctx, m.vault, unconditional(env), operation{name: "object"}, n.Content, object.Evolve, object.Release{Media: n.Media, Upload: key}.Decide)
+	got, err := m.decideContent(ctx, env, n.Content, object.Release{Media: n.Media, Upload: key}.Decide)
 	if err != nil {
 		return false, err
 	}
 	return !got.state.Live || got.state.Object != key, nil // else another upload's, which uses this copy
-}
-
-func unconditional(env Envelope) Envelope {
-	env.IdempotencyKey, env.IfMatch = "", nil
-	return env
 }
 
 // sweepAway records litter and destroys it, in this order: what is gone has been recorded, and what a crash leaves is found again.
@@ -218,7 +213,9 @@ func (m *Media) sweepAway(ctx context.Context, env Envelope, litter []object.Lit
 	if err != nil {
 		return err
 	}
-	if _, err := m.vault.Store.Append(ctx, sweepStream(), eventstore.Any, meta, object.Swept{Objects: litter}); err != nil {
+	appending, cancel := m.vault.within(ctx)
+	defer cancel()
+	if _, err := m.vault.Store.Append(appending, sweepStream(), eventstore.Any, meta, object.Swept{Objects: litter}); err != nil {
 		return fmt.Errorf("record what is swept: %w", err)
 	}
 	var errs []error

@@ -55,11 +55,16 @@ type vault struct {
 // newVault makes one; with an S3 only where bytes matter, because that is a child process.
 func newVault(t testing.TB, withS3 bool) *vault {
 	t.Helper()
+	return newVaultOn(t, withS3, memory.New())
+}
+
+func newVaultOn(t testing.TB, withS3 bool, log eventstore.Log) *vault {
+	t.Helper()
 	codec, err := eventstore.NewCodec(storetest.Keys(), catalog.Types())
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &vault{t: t, store: eventstore.New(memory.New(), codec), clock: &clock{now: time.Now().UTC()}}
+	v := &vault{t: t, store: eventstore.New(log, codec), clock: &clock{now: time.Now().UTC()}}
 	if withS3 {
 		s := s3test.New(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/person"
-	"github.com/mediavault-io/mediavault/internal/web"
 )
 
 // maxSubject bounds a person's id in bytes.
@@ -22,16 +21,9 @@ func personID(s string) (domain.UserID, error) {
 }
 
 func (s *Server) requestErasure(w http.ResponseWriter, r *http.Request) error {
-	env, id, err := on(r, personID)
-	if err != nil {
-		return err
-	}
-	if env.Reason != "" {
-		return domain.ErrInvalid.On("Vault-Reason").Because("what is written about somebody who is forgotten would outlive him; say a reason in the body")
-	}
-	body, err := web.Decode[struct {
+	env, id, body, err := said[struct {
 		Reason person.Ground `json:"reason"`
-	}](r, maxJSON)
+	}](r, personID)
 	if err != nil {
 		return err
 	}
