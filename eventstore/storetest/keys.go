@@ -75,10 +75,13 @@ type memorySubject struct {
 	known   bool
 }
 
+// Destroyed implements domain.SubjectKeys.
 func (m memorySubject) Destroyed() bool { return m.known && m.aead == nil }
 
+// Has implements domain.SubjectKeys.
 func (m memorySubject) Has([]byte) bool { return m.aead != nil }
 
+// Open implements domain.SubjectKeys.
 func (m memorySubject) Open(dst, sealed []byte) ([]byte, bool, error) {
 	switch {
 	case m.Destroyed():
