@@ -40,7 +40,7 @@ func (m *Media) keep(ctx context.Context, env Envelope, id domain.MediaID, owner
 	got, err := m.decideObject(ctx, env, owner, f.SHA256, object.Keep{
 		Owner: owner, SHA256: f.SHA256, Size: f.Size, Upload: f.Object, Media: id,
 	}.Decide)
-	if errors.Is(err, ErrForgotten) {
+	if errors.Is(err, ErrForgotten) || errors.Is(err, eventstore.ErrFull) {
 		m.discard(ctx, f.Object) // it was not recorded, for sure
 	}
 	if err != nil {

@@ -19,6 +19,7 @@ const (
 	Unprocessable                   // understood, but what it says does not hold: a checksum that differs
 	TooMany                         // too often
 	Unavailable                     // a neighbour does not answer; asking again later may help
+	Full                            // a neighbour has no room left; asking again helps once somebody has made some
 )
 
 // Refusal is the rules saying no. It is a value declared once beside the state that causes it; its code never changes.

@@ -58,6 +58,9 @@ var (
 	ErrClosed = errors.New("event store is closed")
 	// ErrUnavailable is a log, or a neighbour that it needs, which did not answer in time. Asking again later may help.
 	ErrUnavailable = errors.New("event store is unavailable")
+	// ErrFull is an ErrUnavailable of a log that has no room left: nothing was appended, and asking again helps once somebody has
+	// made room.
+	ErrFull = fmt.Errorf("%w: there is no room left", ErrUnavailable)
 )
 
 // ConflictError is an ErrConflict with its facts.

@@ -66,11 +66,13 @@ func (e *Engine) project(ctx context.Context, m *model) error {
 func (r *runner) take(ctx context.Context) error {
 	for {
 		var print, before string
-		err := r.pool.QueryRow(ctx, `
+		asking, cancel := context.WithTimeout(ctx, commitTimeout)
+		err := r.pool.QueryRow(asking, `
 			update projections set holder = $2, held_until = now() + $3
 			where name = $1 and (holder is null or holder = $2 or held_until < now())
 			returning position, generation, shape, coalesce(old_shape, '')`,
 			r.m.name, r.id, r.options.Lease).Scan(&r.position, &r.generation, &print, &before)
+		cancel()
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			if !pause(ctx, max(r.options.Lease/10, time.Millisecond)) {
@@ -95,7 +97,9 @@ func (r *runner) take(ctx context.Context) error {
 	r.marks.wake(r.m.name, r.position)
 	r.rows, r.types = r.m.fold(), rowTypes{}
 	r.parked = map[string]bool{}
-	rows, err := r.pool.Query(ctx, `select distinct key from projection_parked where projection = $1`, r.m.name)
+	asking, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	rows, err := r.pool.Query(asking, `select distinct key from projection_parked where projection = $1`, r.m.name)
 	if err != nil {
 		return fmt.Errorf("parked keys: %w", err)
 	}
@@ -222,6 +226,8 @@ func (r *runner) gather(ctx context.Context, b eventstore.Batch[eventstore.Recor
 
 // renew keeps the lease while there is nothing to write, and notices a rebuild or a retry.
 func (r *runner) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	tag, err := r.pool.Exec(ctx, `
 		update projections set held_until = now() + $3
 		where name = $1 and holder = $2 and generation = $4 and position = $5`,

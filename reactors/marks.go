@@ -53,6 +53,8 @@ func (m *marks) load(ctx context.Context) error {
 // save moves the checkpoint forward, never back. A crash of the database may lose the move: what follows from the events is then
 // done again, which does no harm, so that it need not wait for the disk.
 func (m *marks) save(ctx context.Context, to eventstore.Position) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	_, err := m.pool.Exec(ctx, `
 		UPDATE reactor_checkpoints SET position = $2, moved_at = $3
 		FROM (SELECT set_config('synchronous_commit', 'off', true)) AS soon

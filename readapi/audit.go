@@ -77,6 +77,7 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request, query proje
 		})
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.WriteHeader(http.StatusOK) // it has begun, however long it takes until there is a buffer full of entries
 	out := bufio.NewWriterSize(w, 32<<10)
 	if _, err := projections.WriteAuditCSV(out, entries); err != nil {
 		return cut(w, out, err)

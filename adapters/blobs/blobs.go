@@ -3,6 +3,7 @@
 package blobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -26,6 +27,9 @@ import (
 var (
 	// ErrUnavailable is an S3 that does not answer, or answers that it cannot now. Trying again later may help.
 	ErrUnavailable = errors.New("blob store is unavailable")
+	// ErrFull is an ErrUnavailable of an S3 that has no room left, or no more for this bucket: asking again helps once somebody has made
+	// some.
+	ErrFull = fmt.Errorf("%w: there is no room left", ErrUnavailable)
 	// ErrNotFound is a key under which nothing is stored.
 	ErrNotFound = errors.New("no such blob")
 	// ErrNoUpload is a multipart upload that was never begun, or is completed or aborted.
@@ -53,6 +57,8 @@ type Config struct {
 	// Secret isolates owners: object keys begin with a keyed hash of the owner. It must not change once there are blobs, or
 	// an owner's new blobs get another prefix (nothing else breaks). nil: an unkeyed hash.
 	Secret []byte
+	// Timeout bounds a call that does not stream, and, twice over, each silence of one that does; 0: 15 s.
+	Timeout time.Duration
 }
 
 // Info is what is known of a stored blob.
@@ -68,22 +74,24 @@ type Info struct {
 // S3 is a bucket. Its methods are safe for concurrent use. Each has a deadline of its own, or one on progress where it
 // streams, besides the caller's context.
 type S3 struct {
-	core   minio.Core
-	public *minio.Client // signs, never connects
-	bucket string
-	secret []byte
-	spare  chan struct{} // a token per buffer that uploads may have beyond their first
+	core     minio.Core
+	public   *minio.Client // signs, never connects
+	bucket   string
+	secret   []byte
+	patience time.Duration // for a call that does not stream
+	spare    chan struct{} // a token per buffer that uploads may have beyond their first
 }
 
-// Deadlines of calls that do not stream.
+// Deadlines, where Config.Timeout does not make them shorter.
 const (
-	callTime     = 15 * time.Second
-	pingTime     = 3 * time.Second
-	partTime     = 2 * time.Minute  // for one part of an upload, partSize bytes
-	completeTime = 10 * time.Minute // some S3 servers put the parts together only now
-	cleanTime    = 5 * time.Second  // for removing what a failed upload left
-	idleTime     = 30 * time.Second // for the next byte of a download
-	maxRetries   = 4
+	callTime   = 15 * time.Second
+	pingTime   = 3 * time.Second
+	cleanTime  = 5 * time.Second  // for removing what a failed upload left
+	deriveTime = 10 * time.Minute // for removing all that was made of an item
+	maxRetries = 4
+
+	sendRate = 256 << 10 // bytes a second, at least, at which a connection's buffers empty
+	joinRate = 16 << 20  // bytes a second, at least, at which an S3 puts parts together: some do so only when asked to complete
 )
 
 // Open connects to the bucket, and makes it when it is missing.
@@ -105,7 +113,10 @@ func Open(ctx context.Context, c Config) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: public endpoint: %w", err)
 	}
-	s := &S3{core: minio.Core{Client: inner}, public: public, bucket: c.Bucket, secret: c.Secret, spare: make(chan struct{}, spareBuffers)}
+	s := &S3{
+		core: minio.Core{Client: inner}, public: public, bucket: c.Bucket, secret: c.Secret, patience: cmp.Or(c.Timeout, callTime),
+		spare: make(chan struct{}, spareBuffers),
+	}
 	if err := s.ensureBucket(ctx, c.Region); err != nil {
 		return nil, err
 	}
@@ -141,7 +152,7 @@ func newClient(c Config, endpoint string) (*minio.Client, error) {
 }
 
 func (s *S3) ensureBucket(ctx context.Context, region string) error {
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	there, err := s.core.BucketExists(within, s.bucket)
 	if err != nil {
@@ -168,7 +179,7 @@ func (s *S3) NewKey(owner domain.UserID) domain.ObjectKey {
 
 // Stat answers what is known of a blob, without its bytes. ErrNotFound.
 func (s *S3) Stat(ctx context.Context, key domain.ObjectKey) (Info, error) {
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	object, err := s.core.StatObject(within, s.bucket, string(key), minio.StatObjectOptions{})
 	if err != nil {
@@ -179,7 +190,7 @@ func (s *S3) Stat(ctx context.Context, key domain.ObjectKey) (Info, error) {
 
 // Delete removes a blob. One that is not there is no error.
 func (s *S3) Delete(ctx context.Context, key domain.ObjectKey) error {
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	err := s.core.RemoveObject(within, s.bucket, string(key), minio.RemoveObjectOptions{})
 	if err != nil && !isNotFound(err) {
@@ -188,9 +199,9 @@ func (s *S3) Delete(ctx context.Context, key domain.ObjectKey) error {
 	return nil
 }
 
-// Ping asks whether the bucket answers, within 3 s.
+// Ping asks whether the bucket answers, within 3 s at most.
 func (s *S3) Ping(ctx context.Context) error {
-	within, cancel := context.WithTimeout(ctx, pingTime)
+	within, cancel := context.WithTimeout(ctx, min(pingTime, s.patience))
 	defer cancel()
 	there, err := s.core.BucketExists(within, s.bucket)
 	if err != nil {
@@ -220,6 +231,8 @@ func (s *S3) fault(ctx context.Context, what, name string, err error) error {
 		return fmt.Errorf("%s %s: %w: %w", what, name, ErrIncomplete, err)
 	case code == "PreconditionFailed":
 		return fmt.Errorf("%s %s: %w", what, name, ErrChanged)
+	case isFull(err):
+		return fmt.Errorf("%s %s: %w: %w", what, name, ErrFull, err)
 	case isUnavailable(err):
 		return fmt.Errorf("%s %s: %w: %w", what, name, ErrUnavailable, err)
 	default:
@@ -232,12 +245,26 @@ func isNotFound(err error) bool {
 	return code == "NoSuchKey" || code == "NotFound"
 }
 
-// isUnavailable reports whether the server could not be reached, did not answer in time, or answered with a 5xx or 429.
+// isFull reports whether the server has no room left. What it says then is not S3's but each server's own: MinIO, versitygw and Ceph.
+func isFull(err error) bool {
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.Code {
+	case "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "QuotaExceeded":
+		return true
+	}
+	return answer.StatusCode == http.StatusInsufficientStorage
+}
+
+// isUnavailable reports whether the server could not be reached, did not answer in time (then it was we who ended the call: the
+// caller's own end was looked at before), or answered with a 5xx or 429.
 func isUnavailable(err error) bool {
 	var network net.Error
 	var request *url.Error
 	if errors.As(err, &network) || errors.As(err, &request) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
 	var answer minio.ErrorResponse

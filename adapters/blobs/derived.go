@@ -30,7 +30,7 @@ func (s *S3) derivedPrefix(owner domain.UserID, item domain.MediaID) string {
 
 // DeleteDerived removes everything that was made of an item's bytes, also what nobody recorded.
 func (s *S3) DeleteDerived(ctx context.Context, owner domain.UserID, item domain.MediaID) error {
-	within, cancel := context.WithTimeout(ctx, completeTime)
+	within, cancel := context.WithTimeout(ctx, deriveTime)
 	defer cancel()
 	for object := range s.core.ListObjectsIter(within, s.bucket, minio.ListObjectsOptions{Prefix: s.derivedPrefix(owner, item)}) {
 		if object.Err != nil {

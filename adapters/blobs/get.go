@@ -47,7 +47,7 @@ func (s *S3) Get(ctx context.Context, key domain.ObjectKey) (*Blob, error) {
 	return &Blob{Info: info, s3: s, ctx: ctx, window: firstWindow}, nil
 }
 
-// Read implements io.Reader. Errors: ErrUnavailable, also when no byte arrived for 30 s; ErrChanged; ErrNotFound when the blob
+// Read implements io.Reader. Errors: ErrUnavailable, also when no byte arrived for twice a call's time; ErrChanged; ErrNotFound when the blob
 // was deleted meanwhile. A connection that breaks is made again where it broke.
 func (b *Blob) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -75,19 +75,22 @@ func (b *Blob) Read(p []byte) (int, error) {
 		if err == nil {
 			continue
 		}
-		if b.retries++; b.retries > readRetries || b.ctx.Err() != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
-				err = io.ErrUnexpectedEOF // the S3 broke off, or was silent for too long
+		if b.retries++; errors.Is(err, context.Canceled) {
+			b.retries += readRetries - 1 // it was silent for a call's time, and gets that once more
+		}
+		if b.retries > readRetries || b.ctx.Err() != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF // the S3 broke off
 			}
 			return 0, b.s3.fault(b.ctx, "read blob", string(b.Info.Key), err)
 		}
 	}
 }
 
-// readBody reads from the open connection, and breaks it when nothing comes for idleTime. The time that the caller takes
+// readBody reads from the open connection, and breaks it when nothing comes for a call's time. The time that the caller takes
 // between two reads does not count.
 func (b *Blob) readBody(p []byte) (int, error) {
-	silence := time.AfterFunc(idleTime, b.cancel)
+	silence := time.AfterFunc(b.s3.patience, b.cancel)
 	defer silence.Stop()
 	return b.body.Read(p)
 }
@@ -101,7 +104,7 @@ func (b *Blob) open() error {
 		cancel()
 		return fmt.Errorf("read blob %s: %w", b.Info.Key, err)
 	}
-	silence := time.AfterFunc(idleTime, cancel)
+	silence := time.AfterFunc(b.s3.patience, cancel)
 	body, _, _, err := b.s3.core.GetObject(within, b.s3.bucket, string(b.Info.Key), options)
 	silence.Stop()
 	if err != nil {

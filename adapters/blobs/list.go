@@ -14,7 +14,7 @@ const listPage = 1000
 // List answers the next blobs after a key (empty: from the beginning), in the order of their keys, at most 1,000; none: that was all.
 // What is stored meanwhile may be missing.
 func (s *S3) List(ctx context.Context, after domain.ObjectKey) ([]Info, error) {
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	var all []Info
 	for o := range s.core.ListObjectsIter(within, s.bucket, minio.ListObjectsOptions{StartAfter: string(after), MaxKeys: listPage, Recursive: true}) {

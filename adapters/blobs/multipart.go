@@ -93,7 +93,7 @@ func trimQuotes(etag string) string {
 func (s *S3) storedParts(ctx context.Context, key domain.ObjectKey, uploadID string) ([]minio.ObjectPart, error) {
 	var parts []minio.ObjectPart
 	for marker := 0; ; {
-		within, cancel := context.WithTimeout(ctx, callTime)
+		within, cancel := context.WithTimeout(ctx, s.patience)
 		page, err := s.core.ListObjectParts(within, s.bucket, string(key), uploadID, marker, 1000)
 		cancel()
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *S3) storedParts(ctx context.Context, key domain.ObjectKey, uploadID str
 // complete puts parts together, and answers the ETag. An answer that is lost is found again by looking at the blob: its key is
 // used once only.
 func (s *S3) complete(ctx context.Context, key domain.ObjectKey, uploadID string, parts []minio.CompletePart, size int64) (string, error) {
-	within, cancel := context.WithTimeout(ctx, completeTime)
+	within, cancel := context.WithTimeout(ctx, 2*s.patience+time.Duration(max(size, 0)/joinRate)*time.Second)
 	defer cancel()
 	info, err := s.core.CompleteMultipartUpload(within, s.bucket, string(key), uploadID, parts, minio.PutObjectOptions{})
 	if err == nil {
@@ -127,7 +127,7 @@ func (s *S3) complete(ctx context.Context, key domain.ObjectKey, uploadID string
 
 // AbortMultipart forgets an upload and its parts. One that is not there is no error.
 func (s *S3) AbortMultipart(ctx context.Context, key domain.ObjectKey, uploadID string) error {
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	err := s.core.AbortMultipartUpload(within, s.bucket, string(key), uploadID)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *S3) Sweep(ctx context.Context, before time.Time) (int, error) {
 	swept := 0
 	// Pages are bounded by the S3 at 1,000; aborting while listing would shift the pages, so each is listed first.
 	for keyMarker, idMarker := "", ""; ; {
-		within, cancel := context.WithTimeout(ctx, callTime)
+		within, cancel := context.WithTimeout(ctx, s.patience)
 		page, err := s.core.ListMultipartUploads(within, s.bucket, "", keyMarker, idMarker, "", 1000)
 		cancel()
 		if err != nil {

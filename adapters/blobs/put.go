@@ -110,11 +110,11 @@ func (u *upload) fill(buffer []byte) (part []byte, last bool, err error) {
 
 // single stores a blob that is in memory whole. Its SHA-256 is signed with the request, so the S3 checks it.
 func (u *upload) single(ctx context.Context, content []byte) (string, error) {
-	sending, stop := lingering(ctx)
+	sending, stop := u.s3.lingering(ctx)
 	defer stop()
-	within, cancel := context.WithTimeout(sending, partTime)
+	within, body, cancel := u.s3.moving(sending, content)
 	defer cancel()
-	info, err := u.s3.core.PutObject(within, u.s3.bucket, string(u.key), bytes.NewReader(content), int64(len(content)), "",
+	info, err := u.s3.core.PutObject(within, u.s3.bucket, string(u.key), body, int64(len(content)), "",
 		hex.EncodeToString(u.digest.Sum(nil)), minio.PutObjectOptions{ContentType: u.contentType, DisableContentSha256: true})
 	if err != nil {
 		u.clean(ctx, "")
@@ -129,7 +129,7 @@ func (u *upload) single(ctx context.Context, content []byte) (string, error) {
 
 // multipart stores a blob of several parts: while some are on their way the next is read.
 func (u *upload) multipart(ctx context.Context, first []byte) (string, error) {
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, u.s3.patience)
 	id, err := u.s3.core.NewMultipartUpload(within, u.s3.bucket, string(u.key), minio.PutObjectOptions{
 		ContentType: u.contentType, UserMetadata: map[string]string{checksumAlgorithm: "CRC32C"},
 	})
@@ -155,7 +155,7 @@ func (u *upload) sendParts(ctx context.Context, id string, part []byte) ([]minio
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, going := errgroup.WithContext(within) // going ends when reading or a part failed, or the caller gave up
-	sending, stop := lingering(going)
+	sending, stop := u.s3.lingering(going)
 	defer stop()
 	buffers := &partBuffers{spare: u.s3.spare, free: make(chan []byte, 1+extraBuffers)}
 	defer buffers.giveBack()
@@ -207,13 +207,13 @@ func (u *upload) sendParts(ctx context.Context, id string, part []byte) ([]minio
 	return parts, nil
 }
 
-// lingering is a context for sending: when ctx ends, what is on its way still has cleanTime to be answered. An S3 may go on
+// lingering is a context for sending: when ctx ends, what is on its way still has a moment to be answered. An S3 may go on
 // with a request whose sender has left, so that what is removed meanwhile comes back: S3 itself warns that a part which
 // arrives during an abort can outlive it.
-func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *S3) lingering(ctx context.Context) (context.Context, context.CancelFunc) {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	timer := time.AfterFunc(math.MaxInt64, cancel)
-	unwatch := context.AfterFunc(ctx, func() { timer.Reset(cleanTime) })
+	unwatch := context.AfterFunc(ctx, func() { timer.Reset(s.cleaning()) })
 	return sending, func() {
 		unwatch()
 		timer.Stop()
@@ -221,13 +221,50 @@ func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
+// cleaning is how long removing what a failed upload left may take.
+func (s *S3) cleaning() time.Duration { return min(cleanTime, s.patience) }
+
+// moving is a context that ends when an S3 takes nothing of the content, and after the last of it does not answer, for twice a call's
+// time: however slowly bytes go, they go. What left last may wait in the connection's buffers, which takes a slow line its time, too.
+func (s *S3) moving(ctx context.Context, content []byte) (context.Context, io.Reader, context.CancelFunc) {
+	within, cancel := context.WithCancel(ctx)
+	silence := time.AfterFunc(2*s.patience, cancel)
+	body := &leaving{content: bytes.NewReader(content), moved: func(left int) {
+		patience := 2 * s.patience
+		if left == 0 {
+			patience += time.Duration(len(content)) * time.Second / sendRate
+		}
+		silence.Reset(patience)
+	}}
+	return within, body, func() { silence.Stop(); cancel() }
+}
+
+// leaving is content that tells when some of it leaves, and how many bytes are left. It can be sought, so that the client can send
+// it again.
+type leaving struct {
+	content *bytes.Reader
+	moved   func(left int)
+}
+
+// Read implements io.Reader.
+func (l *leaving) Read(p []byte) (int, error) {
+	n, err := l.content.Read(p)
+	l.moved(l.content.Len())
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (l *leaving) Seek(offset int64, whence int) (int64, error) {
+	return l.content.Seek(offset, whence)
+}
+
 // sendPart sends one part with its CRC-32C, which the S3 checks, and notes what completing needs.
 func (u *upload) sendPart(ctx context.Context, id string, content []byte, result *minio.CompletePart) error {
-	within, cancel := context.WithTimeout(ctx, partTime)
+	within, body, cancel := u.s3.moving(ctx, content)
 	defer cancel()
 	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli)))
 	result.ChecksumCRC32C = base64.StdEncoding.EncodeToString(sum)
-	part, err := u.s3.core.PutObjectPart(within, u.s3.bucket, string(u.key), id, result.PartNumber, bytes.NewReader(content), int64(len(content)),
+	part, err := u.s3.core.PutObjectPart(within, u.s3.bucket, string(u.key), id, result.PartNumber, body, int64(len(content)),
 		minio.PutObjectPartOptions{DisableContentSha256: true, CustomHeader: http.Header{checksumHeader: {result.ChecksumCRC32C}}})
 	if err != nil {
 		return u.s3.fault(ctx, fmt.Sprintf("put part %d of blob", result.PartNumber), string(u.key), err)
@@ -271,7 +308,7 @@ func (b *partBuffers) giveBack() {
 // clean removes what a failed upload may have left; without the caller's context, which may be what ended it. The upload's own
 // failure is what matters to the caller, and says whether the S3 can be reached: what cannot be removed is left to Sweep.
 func (u *upload) clean(ctx context.Context, id string) {
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.s3.cleaning())
 	defer cancel()
 	if id != "" {
 		_ = u.s3.core.AbortMultipartUpload(within, u.s3.bucket, string(u.key), id)

@@ -77,7 +77,7 @@ func (s *S3) SignMultipart(ctx context.Context, key domain.ObjectKey, u Upload, 
 	if u.Size <= 0 {
 		return SignedUpload{}, fmt.Errorf("sign upload of %s: %d bytes", key, u.Size)
 	}
-	within, cancel := context.WithTimeout(ctx, callTime)
+	within, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	id, err := s.core.NewMultipartUpload(within, s.bucket, string(key), minio.PutObjectOptions{ContentType: u.ContentType})
 	if err != nil {

@@ -52,6 +52,10 @@ func openHistory(ctx context.Context, cfg config.Config, log *slog.Logger, migra
 		return nil, errors.New("MEDIAVAULT_DATABASE_URL cannot be read") // the error would show the password
 	}
 	poolConfig.MaxConns = int32(cfg.DatabaseConns) //nolint:gosec // at most 1,000
+	if poolConfig.ConnConfig.ConnectTimeout == 0 {
+		// Connections that nobody answers keep their places in the pool, also once somebody answers again.
+		poolConfig.ConnConfig.ConnectTimeout = connectTime
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
@@ -75,6 +79,9 @@ func openHistory(ctx context.Context, cfg config.Config, log *slog.Logger, migra
 	h.store = eventstore.New(h.raw, codec, catalog.Categories()...)
 	return h, nil
 }
+
+// connectTime bounds one attempt to connect to the database, where its URL does not (connect_timeout).
+const connectTime = 10 * time.Second
 
 func masterKeys(cfg config.Config) (keys.Masters, error) {
 	var list []string
@@ -187,7 +194,7 @@ func (a *app) build(ctx context.Context) error {
 	}
 	if a.blobs, err = blobs.Open(ctx, blobs.Config{
 		Endpoint: cfg.S3.Endpoint, PublicEndpoint: cfg.S3.PublicEndpoint, Secure: cfg.S3.TLS, Region: cfg.S3.Region, Bucket: cfg.S3.Bucket,
-		AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey,
+		AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey, Timeout: cfg.S3.Timeout,
 	}); err != nil {
 		return fmt.Errorf("open the blob store: %w", err)
 	}
@@ -199,7 +206,7 @@ func (a *app) build(ctx context.Context) error {
 	a.vault = commands.NewVault(a.store, policy)
 	a.vault.Index = a.models.shares
 	a.vault.Cases = projections.NewCaseIndex(a.models.review, a.models.shares)
-	a.vault.FourEyes, a.vault.Lease = cfg.FourEyesRemove, cfg.ReviewLease
+	a.vault.FourEyes, a.vault.Lease, a.vault.Timeout = cfg.FourEyesRemove, cfg.ReviewLease, cfg.CommandTimeout
 	a.media = commands.NewMedia(a.vault, a.blobs)
 	a.keys.OnForgotten(a.vault.ForgetStates)
 	a.access = commands.NewAccess(a.vault)

@@ -21,9 +21,19 @@ var (
 	errTooSlow  = domain.Refuse(domain.Unavailable, "timeout", "the answer took too long; ask again")
 )
 
+// The refusals for neighbours that have no room left: 507, and asking again helps once somebody has made some.
+var (
+	errDatabaseFull = domain.Refuse(domain.Full, "database_full", "the database has no room left; ask again once there is room")
+	errStorageFull  = domain.Refuse(domain.Full, "storage_full", "the storage of bytes has no room left; nothing was kept, ask again once there is room")
+)
+
 // neighbourFault turns the fault of a neighbour into a refusal; false for a fault of our own.
 func neighbourFault(err error) (*domain.Refusal, bool) {
 	switch {
+	case errors.Is(err, blobs.ErrFull):
+		return errStorageFull, true
+	case errors.Is(err, eventstore.ErrFull), fullDatabase(err):
+		return errDatabaseFull, true
 	case errors.Is(err, blobs.ErrUnavailable):
 		return errStorage, true
 	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, eventstore.ErrClosed), lostDatabase(err):
@@ -35,7 +45,14 @@ func neighbourFault(err error) (*domain.Refusal, bool) {
 	}
 }
 
-// lostDatabase says whether err is a database that is not there, is going away, or is too busy: not a statement that is wrong.
+// fullDatabase says whether err is a database that had no room for what a statement had to write.
+func fullDatabase(err error) bool {
+	const diskFull = "53100" // https://www.postgresql.org/docs/current/errcodes-appendix.html
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == diskFull
+}
+
+// lostDatabase says whether err is a database that is not there, does not answer in time, is going away, or is too busy: not a statement that is wrong.
 func lostDatabase(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -48,5 +65,5 @@ func lostDatabase(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var network *net.OpError
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -19,17 +20,32 @@ func (a *app) health(r *mux.Router) {
 		answerHealth(w, map[string]string{"process": "ok"})
 	}).Methods(http.MethodGet)
 	all := func(w http.ResponseWriter, r *http.Request) {
-		answerHealth(w, map[string]string{
-			"database": a.look(r.Context(), a.pool.Ping),
-			"storage":  a.look(r.Context(), a.blobs.Ping),
-			"models":   a.look(r.Context(), a.models.engine.Ready),
-		})
+		answerHealth(w, a.lookAt(r.Context(), map[string]func(context.Context) error{
+			"database": a.pool.Ping, "storage": a.blobs.Ping, "models": a.models.engine.Ready,
+		}))
 	}
 	r.HandleFunc("/readyz", all).Methods(http.MethodGet)
 	r.HandleFunc("/health", all).Methods(http.MethodGet)
 	r.HandleFunc("/health/db", func(w http.ResponseWriter, r *http.Request) {
-		answerHealth(w, map[string]string{"database": a.look(r.Context(), a.pool.Ping)})
+		answerHealth(w, a.lookAt(r.Context(), map[string]func(context.Context) error{"database": a.pool.Ping}))
 	}).Methods(http.MethodGet)
+}
+
+// lookAt looks at all neighbours at once: whoever asks has not more patience because there are several.
+func (a *app) lookAt(ctx context.Context, checks map[string]func(context.Context) error) map[string]string {
+	var mu sync.Mutex // guards found
+	found := make(map[string]string, len(checks))
+	var looking sync.WaitGroup
+	for name, check := range checks {
+		looking.Go(func() {
+			said := a.look(ctx, check)
+			mu.Lock()
+			defer mu.Unlock()
+			found[name] = said
+		})
+	}
+	looking.Wait()
+	return found
 }
 
 // look answers ok, or failed; why it failed stands in the log, for the answer may go to strangers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -30,10 +31,17 @@ type appendCounts struct {
 // onPostgres is whether the events are in the database of the read models.
 func onPostgres(cfg config.Config) bool { return cfg.EventStore == "" || cfg.EventStore == "postgres" }
 
+// commitTime is how long a batch of appends may take at most.
+const commitTime = 5 * time.Second
+
 // openLog opens the log that the configuration names: in the database, or on an EventStoreDB.
 func openLog(ctx context.Context, cfg config.Config, pool *pgxpool.Pool, log *slog.Logger) (eventLog, error) {
 	if onPostgres(cfg) {
-		l, err := postgres.Open(ctx, pool)
+		var options []postgres.Option
+		if t := cfg.CommandTimeout; t > 0 && t < commitTime {
+			options = append(options, postgres.WithTimeout(t)) // a command that may not wait longer does not
+		}
+		l, err := postgres.Open(ctx, pool, options...)
 		if err != nil {
 			return nil, err
 		}

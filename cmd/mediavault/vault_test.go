@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,6 +57,8 @@ type vault struct {
 	cmd  *exec.Cmd
 	log  *syncBuffer
 	done chan struct{} // closed when the process has ended
+	// enter is what runs other commands where the vault sees its folder; nil: everybody sees it
+	enter []string
 }
 
 const startTime = 3 * time.Minute // on a machine that is busy, or has to fetch Postgres first
@@ -161,7 +164,8 @@ func (v *vault) run(args ...string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(v.t.Context(), startTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, append(args, "--data", v.dir)...)
+	argv := slices.Concat(v.enter, []string{path}, args, []string{"--data", v.dir})
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = v.cmd.Env
 	out, err := cmd.CombinedOutput()
 	return string(out), err

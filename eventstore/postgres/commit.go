@@ -147,6 +147,10 @@ func (c *committer) commit(batch []*request) error {
 			return nil
 		case violatesUnique(err) && attempt <= 2:
 			// Some ids are there already: the next attempt looks before it writes.
+		case isFull(err) && attempt == 1:
+			// It was rolled back, and room is made by people: those who wait are told at once. After a lost connection it is not known
+			// what became of the first attempt, and the last says no more than that.
+			return fmt.Errorf("append: %w: %w", eventstore.ErrFull, err)
 		case !transient(err) || errors.Is(err, eventstore.ErrClosed):
 			c.disconnect()
 			return fmt.Errorf("append: %w", err)

@@ -15,6 +15,7 @@ import (
 // SQLSTATE codes (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
 	uniqueViolation = "23505"
+	diskFull        = "53100"
 )
 
 // fault tells a database that does not answer, or not now, from one that says no. ctx is the caller's own: when that ended,
@@ -30,10 +31,20 @@ func fault(ctx context.Context, err error) error {
 	case errors.Is(err, eventstore.ErrUnavailable):
 		return err
 	}
+	if isFull(err) {
+		return fmt.Errorf("%w: %w", eventstore.ErrFull, err)
+	}
 	if transient(err) {
 		return fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err)
 	}
 	return err
+}
+
+// isFull reports whether there was no room on the database's disk for what a statement had to write. Where there is none for its log
+// of changes, it does not say so: it ends all sessions and starts again, which is like any other lost connection.
+func isFull(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == diskFull
 }
 
 // transient reports whether the same statement may succeed later, on another connection.

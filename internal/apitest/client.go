@@ -69,7 +69,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (t *transport) judge(x exchange) {
 	t.tb.Helper()
-	if x.status >= 500 && x.status != http.StatusServiceUnavailable {
+	if x.status >= 500 && x.status != http.StatusServiceUnavailable && x.status != http.StatusInsufficientStorage {
 		t.tb.Errorf("%s %s: %d %s", x.request.Method, x.request.URL.Path, x.status, x.body)
 	}
 	if x.status >= 400 {

@@ -41,6 +41,7 @@ type Config struct {
 	LimitPerIP        Limit          // the zero Limit: none
 	LimitPerPrincipal []Limit        // all of them hold
 	RequestTimeout    time.Duration  // of a request that does not stream
+	CommandTimeout    time.Duration  // of what a command does with the database
 	IdleTimeout       time.Duration  // of a stream that stands still
 
 	PIIPatterns   string // a file of patterns of personal data; empty: those that come with the program
@@ -93,6 +94,7 @@ type S3 struct {
 	AccessKey      string
 	SecretKey      string
 	TLS            bool
+	Timeout        time.Duration // of a call, and of a silence while bytes are sent or read
 }
 
 // Stream is where and how events are given to other programs.

@@ -58,6 +58,11 @@ func mainSettings() []setting {
 		{name: "MEDIAVAULT_S3_TLS", otherwise: "true", accepts: "true or false", about: "whether to speak TLS to it",
 			set: func(c *Config, s string) error { return into(&c.S3.TLS, s, strconv.ParseBool) }},
 
+		{name: "MEDIAVAULT_S3_TIMEOUT", otherwise: "15s", accepts: "a duration from 1s to 10m", about: "for a call to it, and for a silence while bytes are sent or read",
+			set: func(c *Config, s string) error {
+				return into(&c.S3.Timeout, s, duration(time.Second, 10*time.Minute))
+			}},
+
 		{name: "MEDIAVAULT_OIDC_ISSUER", accepts: "the issuer's URL, as tokens name it in iss", about: "whose tokens are accepted (a Keycloak realm, say)",
 			set: func(c *Config, s string) error { return into(&c.OIDCIssuer, s, issuerURL) }},
 		{name: "MEDIAVAULT_OIDC_AUDIENCE", otherwise: "media-vault", accepts: "a name", about: "what tokens have to have in aud",
@@ -82,6 +87,10 @@ func mainSettings() []setting {
 		{name: "MEDIAVAULT_REQUEST_TIMEOUT", otherwise: "30s", accepts: "a duration from 1s to 10m", about: "for a request that does not stream",
 			set: func(c *Config, s string) error {
 				return into(&c.RequestTimeout, s, duration(time.Second, 10*time.Minute))
+			}},
+		{name: "MEDIAVAULT_COMMAND_TIMEOUT", otherwise: "30s", accepts: "a duration from 1s to 10m", about: "for what a command does with the database, however the request is sent",
+			set: func(c *Config, s string) error {
+				return into(&c.CommandTimeout, s, duration(time.Second, 10*time.Minute))
 			}},
 		{name: "MEDIAVAULT_IDLE_TIMEOUT", otherwise: "60s", accepts: "a duration from 1s to 1h", about: "how long an upload, download or stream may stand still",
 			set: func(c *Config, s string) error { return into(&c.IdleTimeout, s, duration(time.Second, time.Hour)) }},
@@ -154,7 +163,9 @@ func mainSettings() []setting {
 		{name: "MEDIAVAULT_SMTP_PORT", otherwise: "587", accepts: "a whole number from 1 to 65535", about: "its port",
 			set: func(c *Config, s string) error { return into(&c.SMTP.Port, s, whole(1, 65535)) }},
 		{name: "MEDIAVAULT_SMTP_SECURITY", otherwise: "starttls", accepts: "starttls, tls, opportunistic or none", about: "how the connection to it is kept secret; without TLS no password is sent",
-			set: func(c *Config, s string) error { return into(&c.SMTP.Security, s, oneOf("starttls", "tls", "opportunistic", "none")) }},
+			set: func(c *Config, s string) error {
+				return into(&c.SMTP.Security, s, oneOf("starttls", "tls", "opportunistic", "none"))
+			}},
 		{name: "MEDIAVAULT_SMTP_USER", accepts: "a name", about: "who logs in there; nobody unless set",
 			set: func(c *Config, s string) error { return into(&c.SMTP.User, s, anything) }},
 		{name: "MEDIAVAULT_SMTP_PASSWORD", accepts: "a password", about: "and the password", secret: true,

@@ -112,7 +112,7 @@ func runS3Child() error {
 	if !config.Volatile {
 		s3Options = append(s3Options, s3api.WithMiddleware("/", syncWrites(config.Objects, config.Sidecar)))
 	}
-	err = embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
+	err = embedgw.RunVersityGW(ctx, roomStore{Posix: backend, objects: config.Objects}, &embedgw.Config{
 		RootUserAccess: config.AccessKey,
 		RootUserSecret: config.SecretKey,
 		Region:         s3Region,

@@ -18,6 +18,18 @@ type answer struct {
 	multiplexed bool // HTTP/2, where a deadline that passes between two writes ends the stream
 
 	undelivered bool // a write failed: the client is gone, or does not take what it is sent
+
+	begin func() // told that the answer begins; nil: nobody is
+}
+
+// begun notes that the answer begins.
+func (a *answer) begun(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	if a.begin != nil {
+		a.begin()
+	}
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -25,17 +37,15 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && status >= 200 {
-		a.status = status
+	if status >= 200 {
+		a.begun(status)
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements io.Writer. In a Streaming request a reader that takes nothing for the idle time fails it.
 func (a *answer) Write(p []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
+	a.begun(http.StatusOK)
 	a.extend()
 	n, err := a.ResponseWriter.Write(p)
 	a.relax()
@@ -46,9 +56,7 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // FlushError implements the flushing that http.ResponseController looks for.
 func (a *answer) FlushError() error {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
+	a.begun(http.StatusOK)
 	a.extend()
 	err := http.NewResponseController(a.ResponseWriter).Flush()
 	a.relax()

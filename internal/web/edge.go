@@ -272,6 +272,8 @@ func (e *Edge) routed(next http.Handler) http.Handler {
 		}
 		if _, streams := route.GetHandler().(Streaming); streams {
 			e.stream(w, r)
+			r, begun := e.beginning(w, r)
+			defer begun()
 			c.context = r.Context()
 			next.ServeHTTP(w, r)
 			return
@@ -306,6 +308,19 @@ func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	if r.Body != http.NoBody {
 		r.Body = &body{ReadCloser: r.Body, rc: rc, idle: e.idle}
 	}
+}
+
+// beginning ends a download that has not begun after the idle time: before its first byte a handler asks neighbours that may be silent.
+// What comes behind the first byte has deadlines of its own. An upload is over when its sender says so, and then commands bound it.
+func (e *Edge) beginning(w http.ResponseWriter, r *http.Request) (*http.Request, context.CancelFunc) {
+	a := answerOf(w)
+	if a == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return r, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	silence := time.AfterFunc(e.idle, func() { cancel(errTimeout) })
+	a.begin = func() { silence.Stop(); a.begin = nil }
+	return r.WithContext(ctx), func() { silence.Stop(); cancel(nil) }
 }
 
 // methodNotAllowed answers 405 and says which methods there are; OPTIONS gets the same list without a complaint.

@@ -95,6 +95,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"expired": domain.Refuse(domain.Unauthenticated, "token_expired", `it "ended"`), "not-owner": fmt.Errorf("rename: %w", domain.Refuse(domain.Forbidden, "not_owner", "not yours")),
 		"conflict": domain.Refuse(domain.Conflict, "c", "d"), "stale": domain.Refuse(domain.Stale, "wrong_revision", "d"), "gone": domain.Refuse(domain.Gone, "c", "d"),
 		"wait": web.Later(domain.Refuse(domain.TooMany, "c", "d"), 1500*time.Millisecond), "fault": broken, "down": fmt.Errorf("append: %w", down),
+		"full": domain.Refuse(domain.Full, "c", "d"),
 	}
 	url, log, _ := serve(t, web.Options{Faults: []func(error) (*domain.Refusal, bool){func(err error) (*domain.Refusal, bool) {
 		return domain.Refuse(domain.Unavailable, "store_unavailable", "the store does not answer"), errors.Is(err, down)
@@ -114,6 +115,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"expired":   {401, "token_expired", "Www-Authenticate", `Bearer realm="media-vault", error="invalid_token", error_description="it 'ended'"`},
 		"not-owner": {403, "not_owner", "", ""}, "conflict": {409, "c", "", ""}, "stale": {412, "wrong_revision", "", ""}, "gone": {410, "c", "", ""},
 		"wait": {429, "c", "Retry-After", "2"}, "fault": {500, "internal", "", ""}, "down": {503, "store_unavailable", "Retry-After", "2"},
+		"full": {507, "c", "Retry-After", "60"},
 	} {
 		t.Run(how, func(t *testing.T) {
 			res, body := do(t, http.MethodGet, url+"/fail/"+how)

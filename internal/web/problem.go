@@ -28,6 +28,7 @@ var statuses = map[domain.Kind]int{
 	domain.Unprocessable:   http.StatusUnprocessableEntity,
 	domain.TooMany:         http.StatusTooManyRequests,
 	domain.Unavailable:     http.StatusServiceUnavailable,
+	domain.Full:            http.StatusInsufficientStorage,
 }
 
 // Status is the HTTP status of a kind of refusal; 500 for a kind that is none.
@@ -64,8 +65,11 @@ var (
 	}
 )
 
-// retryAfter is how long a client is asked to wait when a refusal does not say.
-const retryAfter = 2 * time.Second
+// How long a client is asked to wait when a refusal does not say. Room is made by people.
+const (
+	retryAfter = 2 * time.Second
+	roomAfter  = time.Minute
+)
 
 type laterError struct {
 	*domain.Refusal
@@ -85,7 +89,7 @@ func answerError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	e := edgeOf(r)
 	refusal, ok := e.refusal(r, err)
-	if !ok || refusal.Kind == domain.Unavailable {
+	if !ok || refusal.Kind == domain.Unavailable || refusal.Kind == domain.Full {
 		logFault(r, e.log, err, ok)
 	}
 	if started(w) {
@@ -146,8 +150,11 @@ func writeRefusal(w http.ResponseWriter, r *http.Request, refusal *domain.Refusa
 	switch refusal.Kind {
 	case domain.Unauthenticated:
 		w.Header().Set("WWW-Authenticate", challenge(refusal))
-	case domain.TooMany, domain.Unavailable:
+	case domain.TooMany, domain.Unavailable, domain.Full:
 		after := retryAfter
+		if refusal.Kind == domain.Full {
+			after = roomAfter
+		}
 		if later := (laterError{}); errors.As(err, &later) {
 			after = later.after
 		}

@@ -64,6 +64,9 @@ func (e *Edge) goodUntil(r *http.Request) time.Time {
 
 // live runs a stream that never ends by itself under a context that ends with the client or with the edge's Drain.
 func live(w http.ResponseWriter, r *http.Request, run func(ctx context.Context, cancel context.CancelFunc) error) error {
+	if a := answerOf(w); a != nil && a.begin != nil {
+		a.begin() // what it sends comes when it comes
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	watching := sync.WaitGroup{}
