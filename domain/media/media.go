@@ -249,7 +249,7 @@ func (s State) Evidence(n int) error {
 	return nil
 }
 
-// Objects are the keys of all versions' bytes and of what was made of them, each once, and of announced bytes that never became a version.
+// Objects are the keys of all versions' bytes and of what was made of them, each once.
 func (s State) Objects() []domain.ObjectKey {
 	var keys []domain.ObjectKey
 	for _, v := range s.Versions {
