@@ -18,9 +18,9 @@ import (
 	"github.com/mediavault-io/mediavault/internal/demo"
 )
 
-func TestDemoDoesTheMainJobAndShowsItsHistory(t *testing.T) {
-	t.Parallel()
-	v := startVault(t, t.TempDir(), "--demo")
+// tellsItsStory holds what the demo prints to what it is to have done.
+func tellsItsStory(t *testing.T, v *vault) {
+	t.Helper()
 	waitForLog(t, v, "now                    ")
 	for _, says := range []string{
 		"media.uploaded", "media.version_added", "share.granted", "moderation.opened", "moderation.decided", "media.removed",
@@ -33,6 +33,12 @@ func TestDemoDoesTheMainJobAndShowsItsHistory(t *testing.T) {
 			t.Errorf("the demo does not say %q:\n%s", says, v.log)
 		}
 	}
+}
+
+func TestDemoDoesTheMainJobAndShowsItsHistory(t *testing.T) {
+	t.Parallel()
+	v := startVault(t, t.TempDir(), "--demo")
+	tellsItsStory(t, v)
 	t.Run("the command line reads the same history while the vault runs", func(t *testing.T) {
 		id := firstItem(t, v)
 		out, err := v.run("history", id)

@@ -35,18 +35,7 @@ func TestAVaultOnAnEventStoreDBDoesEverythingElseTheSame(t *testing.T) {
 		return startCommand(t, dir, cmd)
 	}
 	v := start("--demo")
-	waitForLog(t, v, "now                    ")
-	for _, says := range []string{
-		"media.uploaded", "media.version_added", "share.granted", "moderation.opened", "moderation.decided", "media.removed",
-		"moderation.appealed", "moderation.appeal_decided", "media.released", "403 decided_first",
-		`before the new title   "Harbour at dusk"              version 1, available`,
-		`while it was removed   "Sydney harbour, last light"   version 2, removed`,
-		`now                    "Sydney harbour, last light"   version 2, available`,
-	} {
-		if !strings.Contains(v.log.String(), says) {
-			t.Errorf("the demo does not say %q:\n%s", says, v.log)
-		}
-	}
+	tellsItsStory(t, v)
 	t.Run("history as of a position, forwards and back", func(t *testing.T) {
 		id := firstItem(t, v)
 		out, err := v.run("history", id)
