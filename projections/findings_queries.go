@@ -100,13 +100,7 @@ func (f *Findings) List(ctx context.Context, viewer domain.Actor, q FindingQuery
 	if err != nil {
 		return List[Finding]{}, err
 	}
-	out := List[Finding]{Total: rows.Total, More: rows.More, Next: rows.Next, Items: make([]Finding, len(rows.Items))}
-	for i, v := range rows.Items {
-		if out.Items[i], err = f.shown(ctx, v, viewer); err != nil {
-			return List[Finding]{}, err
-		}
-	}
-	return out, nil
+	return shownAll(rows, func(v Version[FindingRow]) (Finding, error) { return f.shown(ctx, v, viewer) })
 }
 
 // Get is one finding. Errors: ErrHidden for everybody but the owner of the item, moderators and admins.
@@ -195,13 +189,7 @@ func (q FindingQuery) filter(l *listing[FindingRow]) error {
 }
 
 func (q FindingQuery) sort(l *listing[FindingRow]) error {
-	name, down := q.Sort, false
-	if name == "" {
-		name = "-risk"
-	}
-	if name[0] == '-' {
-		name, down = name[1:], true
-	}
+	name, down := direction(q.Sort, "-risk")
 	kind := "timestamptz"
 	var value func(FindingRow) string
 	switch name {

@@ -118,7 +118,7 @@ func (n *Notifications) List(ctx context.Context, viewer domain.Actor, unread bo
 	if err != nil {
 		return Inbox{}, err
 	}
-	l := listing[NotificationRow]{view: n.view, from: "notifications s", paging: p, bound: fmt.Sprintf("notifications %v", unread)}
+	l := listing[NotificationRow]{view: n.view, from: "notifications s", paging: p, bound: fmt.Sprintf("notifications %s %v", viewer.ID, unread)}
 	l.and(at.Where("s", &l.args))
 	l.and("s.in_app and s.person = " + l.args.Add(string(viewer.ID)))
 	if unread {
@@ -130,9 +130,9 @@ func (n *Notifications) List(ctx context.Context, viewer domain.Actor, unread bo
 	if err != nil {
 		return Inbox{}, err
 	}
-	found := Inbox{List: List[Notification]{Total: rows.Total, More: rows.More, Next: rows.Next}}
-	for _, v := range rows.Items {
-		found.Items = append(found.Items, v.Row.shown(v))
+	var found Inbox
+	if found.List, err = shownAll(rows, func(v Version[NotificationRow]) (Notification, error) { return v.Row.shown(v), nil }); err != nil {
+		return Inbox{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
