@@ -188,8 +188,12 @@ func (p *persistents) leading(ctx context.Context) error {
 	}
 }
 
-// meet remembers under which name clients reach this server, for when they have to be told.
+// meet remembers under which name operators reach this server, for when clients have to be told. Others are not believed: with a made-up
+// name one of them would have every client of the other servers sent to a server of his, credentials and all.
 func (p *persistents) meet(ctx context.Context) {
+	if !operator(principalOf(ctx)) {
+		return
+	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	if authority := md.Get(":authority"); len(authority) > 0 {
 		p.mu.Lock()

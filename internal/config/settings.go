@@ -155,7 +155,7 @@ func mainSettings() []setting {
 			set:   func(c *Config, s string) error { return into(&c.Stream.Insecure, s, strconv.ParseBool) }},
 		{name: "MEDIAVAULT_STREAM_MAX_APPEND", otherwise: "1MiB", accepts: "a size such as 1MiB, at most 64MiB", about: "the largest append there",
 			set: func(c *Config, s string) error { return into(&c.Stream.MaxAppend, s, size) }},
-		{name: "MEDIAVAULT_STREAM_ENDPOINT", accepts: "host:port", about: "where consumers of persistent subscriptions find this process, and no other, when another sends them here; without it, under the name by which they call it",
+		{name: "MEDIAVAULT_STREAM_ENDPOINT", accepts: "host:port", about: "where consumers of persistent subscriptions find this process, and no other, when another sends them here; without it, under the name by which operators call it",
 			set: func(c *Config, s string) error { return into(&c.Stream.Endpoint, s, address) }},
 
 		{name: "MEDIAVAULT_SMTP_HOST", accepts: "a host", about: "the server that mail goes through; no mail unless set",
