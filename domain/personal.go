@@ -92,11 +92,18 @@ func (p Personal) IsZero() bool { return p.state == personalEmpty }
 // Erased reports whether the text was forgotten: the subject's key is destroyed.
 func (p Personal) Erased() bool { return p.state == personalErased }
 
-// Same reports whether both say the same about the same subject. Two forgotten texts are not the same.
+// Same reports whether both say the same about the same subject. Nothing is the same as nothing, whomever it is about, and what was
+// forgotten of one person as what was forgotten of him.
 func (p Personal) Same(q Personal) bool {
+	if p.IsZero() || q.IsZero() {
+		return p.IsZero() && q.IsZero()
+	}
+	if p.Erased() || q.Erased() {
+		return p.Erased() && q.Erased() && p.subject == q.subject
+	}
 	a, okA := p.Reveal()
 	b, okB := q.Reveal()
-	return a == b && okA == okB && p.subject == q.subject && !p.Erased() && !q.Erased()
+	return a == b && okA == okB && p.subject == q.subject
 }
 
 // Seal answers the same text with its sealed bytes; seal encrypts under the subject's key.

@@ -49,7 +49,7 @@ func (s State) derives(e Derived) bool {
 
 // same reports whether both say the same. What was forgotten stays so.
 func (e Inspected) same(f Inspected) bool {
-	return samePersonal(e.Place, f.Place) && samePersonal(e.Author, f.Author) && e.TakenAt.Equal(f.TakenAt) && e.Version == f.Version && e.Width == f.Width && e.Height == f.Height && e.Orientation == f.Orientation &&
+	return e.Place.Same(f.Place) && e.Author.Same(f.Author) && e.TakenAt.Equal(f.TakenAt) && e.Version == f.Version && e.Width == f.Width && e.Height == f.Height && e.Orientation == f.Orientation &&
 		e.Frames == f.Frames && e.Pages == f.Pages && e.Length == f.Length && e.Video == f.Video && e.Audio == f.Audio &&
 		e.Camera == f.Camera && e.Lens == f.Lens && e.Telling == f.Telling
 }

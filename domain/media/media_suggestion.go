@@ -135,7 +135,7 @@ func (c AcceptSuggestion) Decide(m State) ([]Event, error) {
 	if c.Text != nil {
 		text = domain.NewPersonal(m.Owner, strings.TrimSpace(c.Text.Text()))
 	}
-	if s.Accepted && samePersonal(text, m.Description) {
+	if s.Accepted && text.Same(m.Description) {
 		return nil, nil
 	}
 	if s.Over {
@@ -145,7 +145,7 @@ func (c AcceptSuggestion) Decide(m State) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	accepted := SuggestionAccepted{Number: s.Number, By: c.By.ID, Edited: !samePersonal(text, s.Text)}
+	accepted := SuggestionAccepted{Number: s.Number, By: c.By.ID, Edited: !text.Same(s.Text)}
 	return append([]Event{accepted}, described...), nil
 }
 

@@ -116,7 +116,7 @@ func (c Describe) Decide(m State) ([]Event, error) {
 		next.Tags = tags
 	}
 	var events []Event
-	if !samePersonal(next.Title, m.Title) || !samePersonal(next.Description, m.Description) || !slices.EqualFunc(next.Tags, m.Tags, samePersonal) {
+	if !next.Title.Same(m.Title) || !next.Description.Same(m.Description) || !slices.EqualFunc(next.Tags, m.Tags, domain.Personal.Same) {
 		events = append(events, next)
 	}
 	if c.KeepMetadata != nil && *c.KeepMetadata != m.KeepMetadata {
@@ -136,10 +136,4 @@ func (m State) fileName() string {
 func (e Described) evolve(m State) State {
 	m.Title, m.Description, m.Tags = e.Title, e.Description, e.Tags
 	return m
-}
-
-// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about, and what was forgotten of one person
-// as what was forgotten of him.
-func samePersonal(a, b domain.Personal) bool {
-	return a.IsZero() && b.IsZero() || a.Erased() && b.Erased() && a.Subject() == b.Subject() || a.Same(b)
 }

@@ -94,7 +94,7 @@ func (c Decide) decided(s State) (Decided, error) {
 
 func (e Decided) same(f Decided) bool {
 	return e.Number == f.Number && e.Version == f.Version && e.By == f.By && e.Action == f.Action && e.Policy == f.Policy &&
-		samePersonal(e.Reason, f.Reason) && samePersonal(e.Statement, f.Statement)
+		e.Reason.Same(f.Reason) && e.Statement.Same(f.Statement)
 }
 
 // Policy is the reference of the rule that was applied; empty: none was named.
@@ -141,7 +141,7 @@ func (c Appeal) Decide(s State) ([]Event, error) {
 		return nil, err
 	}
 	if s.appealOpen() {
-		if samePersonal(s.Appeals[len(s.Appeals)-1].Note, note) {
+		if s.Appeals[len(s.Appeals)-1].Note.Same(note) {
 			return nil, nil
 		}
 		return nil, ErrAppealOpen
@@ -220,7 +220,7 @@ func (c DecideAppeal) Decide(s State) ([]Event, error) {
 
 func (e AppealDecided) same(f AppealDecided) bool {
 	return e.Number == f.Number && e.By == f.By && e.Outcome == f.Outcome &&
-		samePersonal(e.Reason, f.Reason) && samePersonal(e.Statement, f.Statement)
+		e.Reason.Same(f.Reason) && e.Statement.Same(f.Statement)
 }
 
 func (e AppealDecided) evolve(s State) State {
@@ -249,10 +249,4 @@ func cleanText(p domain.Personal, subject domain.UserID, field string, needed bo
 		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has control characters")
 	}
 	return domain.NewPersonal(subject, text), nil
-}
-
-// samePersonal is Personal.Same, but nothing is the same as nothing, whomever it is about, and what was forgotten of one person
-// as what was forgotten of him.
-func samePersonal(a, b domain.Personal) bool {
-	return a.IsZero() && b.IsZero() || a.Erased() && b.Erased() && a.Subject() == b.Subject() || a.Same(b)
 }

@@ -201,7 +201,7 @@ type Proposal struct {
 
 func (p Proposal) same(e Proposed) bool {
 	return p.Version == e.Version && p.By == e.By && p.Action == e.Action && p.Policy == e.Policy &&
-		samePersonal(p.Reason, e.Reason) && samePersonal(p.Statement, e.Statement)
+		p.Reason.Same(e.Reason) && p.Statement.Same(e.Statement)
 }
 
 // proposal is the one that waits for a second moderator.
