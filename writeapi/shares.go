@@ -44,6 +44,8 @@ func (to sharedWith) into(g *commands.Grant) error {
 	return nil
 }
 
+var errNoPermission = domain.ErrInvalid.On("permissions")
+
 func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 	env, err := anew(r)
 	if err != nil {
@@ -60,6 +62,9 @@ func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 	}](r, maxJSON)
 	if err != nil {
 		return err
+	}
+	if body.Permissions != nil && len(body.Permissions) == 0 {
+		return errNoPermission.Because("accepted are one or more of view, download, edit, reshare; nothing said is view")
 	}
 	grant := commands.Grant{Permissions: body.Permissions}
 	if grant.Media, err = domain.ParseMediaID(body.MediaID); err != nil {
@@ -113,6 +118,8 @@ func (s *Server) changeShare(w http.ResponseWriter, r *http.Request) error {
 	}
 	// The zero value takes a term away; who wants that says null.
 	switch {
+	case body.Permissions != nil && len(*body.Permissions) == 0:
+		return errNoPermission.Because("accepted are one or more of view, download, edit, reshare; who wants none revokes the share")
 	case body.ExpiresAt.given && !body.ExpiresAt.null && body.ExpiresAt.value.IsZero():
 		return domain.ErrInvalid.On("expires_at").Because("the end lies in the past")
 	case body.Password.given && !body.Password.null && body.Password.value == "":

@@ -63,6 +63,7 @@ func TestSharesThatMakeNoSenseAreRefused(t *testing.T) {
 		`"with":{"user":7}`:                                           "with.user",
 		`"with":{"group":"g"}`:                                        "with.group",
 		`"with":{"user":"bob"},"permissions":["fly"]`:                 "permissions",
+		`"with":{"user":"bob"},"permissions":[]`:                      "permissions",
 		`"with":{"user":"bob"},"permissions":"view"`:                  "permissions",
 		`"with":{"link":true},"permissions":["edit"]`:                 "permissions",
 		`"with":{"link":true},"expires_at":"2001-01-01T00:00:00Z"`:    "expires_at",
