@@ -75,8 +75,14 @@ func (s *Server) setPreferences(w http.ResponseWriter, r *http.Request) error {
 // webhook is the answer where a secret is made; it is answered this once.
 type webhook struct {
 	web.Written
-	Webhook recipient.EndpointID `json:"webhook_id"`
-	Secret  string               `json:"secret,omitempty"`
+	Secret string `json:"secret,omitempty"`
+}
+
+// hooked is about the webhook, not about its owner, whose stream tells of it: the id is the one under which it is ended.
+func hooked(receipt commands.Receipt, id recipient.EndpointID, secret string) webhook {
+	about := written(receipt)
+	about.ID = string(id)
+	return webhook{Written: about, Secret: secret}
 }
 
 func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
@@ -96,7 +102,7 @@ func (s *Server) addWebhook(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return wrote(w, http.StatusCreated, "/v1/webhooks", receipt, webhook{Written: written(receipt), Webhook: id, Secret: secret})
+	return wrote(w, http.StatusCreated, "/v1/webhooks", receipt, hooked(receipt, id, secret))
 }
 
 func (s *Server) rotateWebhook(w http.ResponseWriter, r *http.Request) error {
@@ -108,7 +114,7 @@ func (s *Server) rotateWebhook(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return wrote(w, http.StatusOK, "", receipt, webhook{Written: written(receipt), Webhook: id, Secret: secret})
+	return wrote(w, http.StatusOK, "", receipt, hooked(receipt, id, secret))
 }
 
 func (s *Server) removeWebhook(w http.ResponseWriter, r *http.Request) error {

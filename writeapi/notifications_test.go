@@ -51,10 +51,10 @@ func notificationsLife(t *testing.T, v *vault) {
 
 	made := v.want(v.do("nina", "POST", "/v1/webhooks", `{"url":"https://hooks.example.org/vault","topics":["item_decided"]}`, "Idempotency-Key", "hook"), 201, "")
 	again := v.want(v.do("nina", "POST", "/v1/webhooks", `{"url":"https://hooks.example.org/vault","topics":["item_decided"]}`, "Idempotency-Key", "hook"), 201, "")
-	if !strings.HasPrefix(made.text("secret"), "whsec_") || again.text("secret") != "" || again.text("webhook_id") != made.text("webhook_id") {
+	if !strings.HasPrefix(made.text("secret"), "whsec_") || again.text("secret") != "" || again.text("id") != made.text("id") {
 		t.Errorf("%s %s", made.raw, again.raw)
 	}
-	hook := "/v1/webhooks/" + made.text("webhook_id")
+	hook := "/v1/webhooks/" + made.text("id")
 	rotated := v.want(v.do("nina", "POST", hook+"/rotate", nil), 200, "")
 	if rotated.text("secret") == "" || rotated.text("secret") == made.text("secret") {
 		t.Errorf("%s", rotated.raw)
