@@ -35,7 +35,7 @@ func NewFindings(e *Engine, keys Opener) (*Findings, error) {
 	return f, err
 }
 
-// Finding is one finding as the owner of its item, moderators and admins see it. The value that was found is nowhere; the owner
+// Finding is one finding as the owner of its item, moderators, auditors and admins see it. The value that was found is nowhere; the owner
 // sees a sample of it with most of it masked.
 type Finding struct {
 	ID          domain.FindingID    `json:"id"`
@@ -76,7 +76,7 @@ type FindingQuery struct {
 	Sort     string // risk, raised_at, updated_at; a leading - turns it round; "" is -risk
 }
 
-// List is one page of findings. Moderators and admins see all, everybody else those of his own items.
+// List is one page of findings. Moderators, auditors and admins see all, everybody else those of his own items.
 func (f *Findings) List(ctx context.Context, viewer domain.Actor, q FindingQuery, p Paging, m Moment) (List[Finding], error) {
 	if !viewer.Known() {
 		return List[Finding]{}, ErrMayNotSee
@@ -87,7 +87,7 @@ func (f *Findings) List(ctx context.Context, viewer domain.Actor, q FindingQuery
 	}
 	l := &listing[FindingRow]{view: f.view, from: "findings s", paging: p, bound: fmt.Sprintf("findings %s %+v", viewer.ID, q)}
 	l.and(at.Where("s", &l.args))
-	if !looksAfterFindings(viewer) {
+	if !seesFindings(viewer) {
 		l.and("s.owner = " + l.args.Add(string(viewer.ID)))
 	}
 	if err := q.filter(l); err != nil {
@@ -103,7 +103,7 @@ func (f *Findings) List(ctx context.Context, viewer domain.Actor, q FindingQuery
 	return shownAll(rows, func(v Version[FindingRow]) (Finding, error) { return f.shown(ctx, v, viewer) })
 }
 
-// Get is one finding. Errors: ErrHidden for everybody but the owner of the item, moderators and admins.
+// Get is one finding. Errors: ErrHidden for everybody but the owner of the item, moderators, auditors and admins.
 func (f *Findings) Get(ctx context.Context, viewer domain.Actor, id domain.FindingID, m Moment) (Finding, error) {
 	at, err := f.view.Resolve(ctx, m)
 	if err != nil {
@@ -115,14 +115,14 @@ func (f *Findings) Get(ctx context.Context, viewer domain.Actor, id domain.Findi
 	if err != nil {
 		return Finding{}, understood(err)
 	}
-	if !ok || !viewer.Known() || v.Row.Owner != viewer.ID && !looksAfterFindings(viewer) {
+	if !ok || !viewer.Known() || v.Row.Owner != viewer.ID && !seesFindings(viewer) {
 		return Finding{}, ErrHidden
 	}
 	return f.shown(ctx, v, viewer)
 }
 
-func looksAfterFindings(viewer domain.Actor) bool {
-	return viewer.Is(domain.RoleModerator, domain.RoleAdmin)
+func seesFindings(viewer domain.Actor) bool {
+	return viewer.Is(domain.RoleModerator, domain.RoleAuditor, domain.RoleAdmin)
 }
 
 // FindingsOf answers all findings of an item. It has everything that the log had when it was asked. Errors: ErrNotYet.
