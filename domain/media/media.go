@@ -194,14 +194,8 @@ func (s State) Deliverable(n int) bool { return s.Delivery(n) == nil }
 
 // Delivery is Deliverable with the reason why not: a refusal, or nil.
 func (s State) Delivery(n int) error {
-	switch s.Phase {
-	case Live:
-	case Erasable:
-		return ErrDeleted
-	case Gone:
-		return ErrPurged
-	default:
-		return ErrNotFound
+	if err := s.live(); err != nil {
+		return err
 	}
 	switch s.Hold() {
 	case IsQuarantined:
@@ -214,6 +208,20 @@ func (s State) Delivery(n int) error {
 		return ErrNoVersion
 	}
 	return v.delivery()
+}
+
+// live refuses an item that is not, or not any more.
+func (s State) live() error {
+	switch s.Phase {
+	case Live:
+		return nil
+	case Erasable:
+		return ErrDeleted
+	case Gone:
+		return ErrPurged
+	default:
+		return ErrNotFound
+	}
 }
 
 func (v Version) delivery() error {
@@ -321,14 +329,8 @@ func (s State) Editable(by domain.Actor, right Right) error {
 	if err := s.owned(by, right); err != nil && (right != RightEdit || s.Phase != Live) {
 		return err
 	}
-	switch s.Phase {
-	case Live:
-	case Erasable:
-		return ErrDeleted
-	case Gone:
-		return ErrPurged
-	default:
-		return ErrNotFound
+	if err := s.live(); err != nil {
+		return err
 	}
 	return s.unheld()
 }
