@@ -45,9 +45,12 @@ func (v FileVersion) Thumbnails() []media.Derivative {
 	return all
 }
 
-// Thumbnail is the small picture of that name (200, 400); false when there is none.
-func (v FileVersion) Thumbnail(name string) (media.Derivative, bool) {
-	return media.Find(v.Derivatives, media.KindThumbnail, name)
+// Thumbnail is the small picture of that size (200, 400), in WebP where that is wanted and was made; false when there is none.
+func (v FileVersion) Thumbnail(size string, webp bool) (media.Derivative, bool) {
+	if d, ok := media.Find(v.Derivatives, media.KindThumbnail, size+media.InWebP); ok && webp {
+		return d, true
+	}
+	return media.Find(v.Derivatives, media.KindThumbnail, size)
 }
 
 // Playable is the copy of a video that browsers play; false when there is none.

@@ -22,11 +22,11 @@ func (s Screening) derive(ctx context.Context, subject *Subject) (media.Derived,
 	r := subject.Examined.Report
 	derived := media.Derived{Version: subject.Version, Blurhash: r.Blurhash}
 	for _, p := range r.Pictures {
-		d, err := storePicture(ctx, s.Media, subject, p)
+		stored, err := storePicture(ctx, s.Media, s.Tools, subject, p)
 		if err != nil {
 			return media.Derived{}, err
 		}
-		derived.Derivatives = append(derived.Derivatives, d)
+		derived.Derivatives = append(derived.Derivatives, stored...)
 	}
 	switch {
 	case !r.Telling:
@@ -85,7 +85,25 @@ func storeFile(ctx context.Context, to *commands.Media, subject *Subject, file *
 	return d, nil
 }
 
-func storePicture(ctx context.Context, to *commands.Media, subject *Subject, p analyzers.Picture) (media.Derivative, error) {
+// storePicture stores a thumbnail, and beside it the same in WebP where there is a tool for that and it is smaller.
+func storePicture(ctx context.Context, to *commands.Media, tools analyzers.Tools, subject *Subject, p analyzers.Picture) ([]media.Derivative, error) {
+	plain, err := storeThumbnail(ctx, to, subject, p)
+	if err != nil || tools.CWebP == "" || p.Type != "image/jpeg" {
+		return []media.Derivative{plain}, err
+	}
+	small, err := tools.WebP(ctx, p.Bytes)
+	if errors.Is(err, analyzers.ErrCannot) || err == nil && len(small) >= len(p.Bytes) {
+		return []media.Derivative{plain}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.Name, p.Type, p.Bytes = p.Name+media.InWebP, "image/webp", small
+	webp, err := storeThumbnail(ctx, to, subject, p)
+	return []media.Derivative{plain, webp}, err
+}
+
+func storeThumbnail(ctx context.Context, to *commands.Media, subject *Subject, p analyzers.Picture) (media.Derivative, error) {
 	sum := sha256.Sum256(p.Bytes)
 	digest := domain.Digest(hex.EncodeToString(sum[:]))
 	info, err := to.StoreDerivative(ctx, subject.Owner, subject.Media, string(digest), bytes.NewReader(p.Bytes), int64(len(p.Bytes)), p.Type)

@@ -112,6 +112,7 @@ func TestWithToolsPicturesAreMadeOfWhatTheyKnow(t *testing.T) {
 func TestAVideoGetsAPosterACopyWithoutPlaceAndOneThatPlays(t *testing.T) {
 	t.Parallel()
 	if tools := analyzers.FindTools(); tools.FFmpeg != "" && tools.FFprobe != "" {
+		tools.CWebP = ""       // has a test of its own
 		videoByTools(t, tools) // without them: the tests above
 	}
 }

@@ -123,11 +123,11 @@ func (d Derivatives) preview(ctx context.Context, subject *Subject, still []byte
 		return err
 	}
 	for _, p := range got.Report.Pictures {
-		stored, err := storePicture(ctx, d.Media, subject, p)
+		stored, err := storePicture(ctx, d.Media, d.Tools, subject, p)
 		if err != nil {
 			return err
 		}
-		derived.Derivatives = append(derived.Derivatives, stored)
+		derived.Derivatives = append(derived.Derivatives, stored...)
 	}
 	derived.Blurhash = got.Report.Blurhash
 	return nil

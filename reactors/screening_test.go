@@ -18,6 +18,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"golang.org/x/image/webp"
 
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/adapters/blobs"
@@ -172,6 +173,28 @@ func said(s media.State) string {
 	return strings.TrimSpace(string(v.Verdict) + " " + strings.Join(codes, " "))
 }
 
+func TestThumbnailsAreInWebPTooWhereThereIsATool(t *testing.T) {
+	t.Parallel()
+	tools := analyzers.FindTools()
+	d := newDarkroom(t)
+	d.screening.Tools.CWebP = tools.CWebP
+	v := d.react(d.upload("harbour.jpg", photo(t))).Versions[0]
+	for _, name := range []string{"200", "400"} {
+		plain, _ := media.Find(v.Derivatives, media.KindThumbnail, name)
+		got, ok := media.Find(v.Derivatives, media.KindThumbnail, name+media.InWebP)
+		if ok != (tools.CWebP != "") {
+			t.Fatalf("%s in WebP: %v, with %q", name, ok, tools.CWebP)
+		}
+		if !ok {
+			continue // cwebp is not installed, and nothing is amiss: the JPEG is there
+		}
+		img, err := webp.Decode(bytes.NewReader(d.bytes(got.Object)))
+		if err != nil || got.Type != "image/webp" || got.Size >= plain.Size || img.Bounds().Dx() != plain.Width || img.Bounds().Dy() != plain.Height {
+			t.Errorf("%s: %v, %+v beside %+v", name, err, got, plain)
+		}
+	}
+}
+
 func TestAGoodPhotoIsDeliverableWithItsThumbnails(t *testing.T) {
 	t.Parallel()
 	d := newDarkroom(t)
@@ -197,6 +220,9 @@ func TestAGoodPhotoIsDeliverableWithItsThumbnails(t *testing.T) {
 		if err != nil || img.Bounds().Dx() != got.Width || img.Bounds().Dy() != got.Height {
 			t.Errorf("%s: %v, %+v", name, err, got)
 		}
+	}
+	if _, ok := media.Find(v.Derivatives, media.KindThumbnail, "400"+media.InWebP); ok {
+		t.Error("a thumbnail in WebP, without the tool")
 	}
 	clean, ok := v.Clean()
 	if !ok {

@@ -132,7 +132,7 @@ func (g *gate) setHeaders(d delivery) {
 	g.header.Set("ETag", `"`+string(d.sha256)+`"`)
 	// What may be seen today may be withdrawn tomorrow: a cache asks each time, and 304 is cheap.
 	g.header.Set("Cache-Control", "private, no-cache")
-	g.header.Set("Vary", "Authorization, Vault-Password")
+	g.header.Set("Vary", "Authorization, Vault-Password, Accept") // of thumbnails there are several types
 	g.header.Set("X-Content-Type-Options", "nosniff")
 	g.header.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; frame-ancestors 'none'")
 	g.header.Set("Cross-Origin-Resource-Policy", "same-site")

@@ -1,7 +1,9 @@
 package readapi
 
 import (
+	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +57,8 @@ func webVariantOf(v projections.FileVersion) *webVariant {
 func (m *mediaItem) show(v projections.FileVersion, own bool) {
 	m.Blurhash, m.WebVariant, m.NoThumbnail = v.Blurhash, webVariantOf(v), noThumbnail(v)
 	for _, d := range v.Thumbnails() {
-		m.Thumbnails = append(m.Thumbnails, thumbnail{Size: d.Name, Width: d.Width, Height: d.Height, ContentType: d.Type})
+		size, _, _ := strings.Cut(d.Name, ".")
+		m.Thumbnails = append(m.Thumbnails, thumbnail{Size: size, Width: d.Width, Height: d.Height, ContentType: d.Type})
 	}
 	s := v.Seen
 	if s == nil {
@@ -112,7 +115,7 @@ func (s *Server) deliverThumbnail(w http.ResponseWriter, r *http.Request, it pro
 	serving.Caller, serving.Media, serving.Version, serving.What = callerOf(r), it.ID, it.Version, "thumbnail"
 	if it.Version >= 1 && it.Version <= len(it.Versions) {
 		v := it.Versions[it.Version-1]
-		if d, ok := v.Thumbnail(size); ok {
+		if d, ok := v.Thumbnail(size, accepts(r, "image/webp")); ok {
 			serving.Object = d.Object
 			return s.deliver(w, r, delivery{
 				serving: serving, kind: "inline", name: "thumbnail-" + size + extension(d.Type), mime: d.Type, size: d.Size, sha256: d.SHA256,
@@ -130,6 +133,22 @@ func (s *Server) deliverThumbnail(w http.ResponseWriter, r *http.Request, it pro
 		}
 	}
 	return errNoThumbnail
+}
+
+// accepts reports whether the caller names the type among those that he takes (RFC 9110, section 12.5.1). One who takes anything
+// gets what everybody can show.
+func accepts(r *http.Request, kind string) bool {
+	for _, accept := range r.Header.Values("Accept") {
+		for one := range strings.SplitSeq(accept, ",") {
+			name, params, err := mime.ParseMediaType(one)
+			if err != nil || name != kind {
+				continue
+			}
+			q, err := strconv.ParseFloat(params["q"], 64)
+			return err != nil || q > 0
+		}
+	}
+	return false
 }
 
 // noThumbnail is why a version has no thumbnail; "" when it has one, or none was made yet.

@@ -14,6 +14,7 @@ func TestThumbnailsAndTheCopyWithoutPlace(t *testing.T) {
 	v := newVault(t)
 	id, _ := v.upload("alice", "harbour.png", []byte("harbour, at 53.5,9.9"))
 	small, large := v.file("alice", "", "image/jpeg", []byte("small")), v.file("alice", "", "image/jpeg", []byte("large"))
+	smaller := v.file("alice", "", "image/webp", []byte("in webp"))
 	clean := v.file("alice", "", "image/png", []byte("harbour"))
 	made := func(kind media.DerivativeKind, name string, f media.File) media.Derivative {
 		return media.Derivative{Kind: kind, Name: name, Type: f.Type, Width: 4, Height: 3, Size: f.Size, SHA256: f.SHA256, Object: f.Object}
@@ -21,7 +22,8 @@ func TestThumbnailsAndTheCopyWithoutPlace(t *testing.T) {
 	v.by("system", mediaStream(id),
 		media.Inspected{Version: 1, Width: 40, Height: 30, Camera: "Acme One", Place: domain.NewPersonal("alice", "53.5,9.9"), Telling: true},
 		media.Derived{Version: 1, Blurhash: "LEHV6nWB2yk8", Derivatives: []media.Derivative{
-			made(media.KindThumbnail, "200", small), made(media.KindThumbnail, "400", large), made(media.KindClean, "", clean),
+			made(media.KindThumbnail, "200", small), made(media.KindThumbnail, "400", large),
+			made(media.KindThumbnail, "400"+media.InWebP, smaller), made(media.KindClean, "", clean),
 		}})
 	v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
 	v.share(id, "alice", share.Recipient{Kind: share.WithLink, Token: digest([]byte("open"))}, share.Terms{})
@@ -44,6 +46,16 @@ func TestThumbnailsAndTheCopyWithoutPlace(t *testing.T) {
 	}
 	if a := v.get("alice user", path+"/thumbnail"); a.Header.Get("Content-Type") != "image/jpeg" || v.rec.last().What != "thumbnail" {
 		t.Errorf("%v %+v", a.Header, v.rec.last())
+	}
+	for accept, want := range map[string]string{
+		"image/avif,image/webp,*/*;q=0.8": "image/webp", "image/webp;q=0": "image/jpeg", "*/*": "image/jpeg", "image/*, nonsense;;": "image/jpeg", "IMAGE/WEBP": "image/webp",
+	} {
+		if a := v.get("bob user", path+"/thumbnail", "Accept", accept); a.Header.Get("Content-Type") != want || !strings.Contains(a.Header.Get("Vary"), "Accept") {
+			t.Errorf("%s: %v", accept, a.Header)
+		}
+		if a := v.get("", "/v1/public/open/thumbnail?size=200", "Accept", accept); string(a.body) != "small" { // of that size there is no other
+			t.Errorf("%s: %s", accept, a.body)
+		}
 	}
 	v.refused(404, "no_thumbnail", "alice user", "/v1/media/"+string(none)+"/thumbnail")
 	v.refused(404, "not_found", "mallory user", path+"/thumbnail")

@@ -1,6 +1,7 @@
 package analyzers
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ import (
 // Tools are programs of others that know formats which nothing here knows; each is optional. They run under the limits of
 // internal/sandbox. The zero Tools has none.
 type Tools struct {
-	FFmpeg, FFprobe, PDFToPPM, HEIFThumbnailer string // paths; "" where it is not installed
+	FFmpeg, FFprobe, PDFToPPM, HEIFThumbnailer, CWebP string // paths; "" where it is not installed
 }
 
 // FindTools looks for the tools on PATH.
@@ -34,7 +35,7 @@ func ToolsBy(look func(name string) (path string, err error)) Tools {
 		}
 		return path
 	}
-	return Tools{FFmpeg: find("ffmpeg"), FFprobe: find("ffprobe"), PDFToPPM: find("pdftoppm"), HEIFThumbnailer: find("heif-thumbnailer")}
+	return Tools{FFmpeg: find("ffmpeg"), FFprobe: find("ffprobe"), PDFToPPM: find("pdftoppm"), HEIFThumbnailer: find("heif-thumbnailer"), CWebP: find("cwebp")}
 }
 
 // ErrCannot is content that a tool cannot read, or that makes it fail.
@@ -202,6 +203,19 @@ func (t Tools) FirstPage(ctx context.Context, in *os.File) ([]byte, error) {
 	return run(ctx, sandbox.Tool{
 		Path: t.PDFToPPM, Args: []string{"-f", "1", "-l", "1", "-singlefile", "-scale-to", "1000", "-png", "/dev/fd/3"},
 		Files: []*os.File{in}, Limits: toolLimits(32<<20, 30*time.Second),
+	})
+}
+
+// WebP is a small picture, a JPEG, as WebP. ErrCannot.
+func (t Tools) WebP(ctx context.Context, picture []byte) ([]byte, error) {
+	in, err := Spool(bytes.NewReader(picture))
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return run(ctx, sandbox.Tool{
+		Path: t.CWebP, Args: []string{"-quiet", "-q", "75", "-metadata", "none", "-o", "-", "--", "/dev/fd/3"},
+		Files: []*os.File{in}, Limits: toolLimits(1<<20, 10*time.Second),
 	})
 }
 

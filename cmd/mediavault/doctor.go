@@ -49,6 +49,7 @@ func doctor(ctx context.Context, out io.Writer, tools analyzers.Tools, cfg confi
 	line("ffmpeg", tools.FFmpeg, "posters, videos that browsers play, frames of videos to be scored, copies of video and sound without place and names; thumbnails of AVIF, JPEG XL, JPEG 2000, Photoshop, Radiance and icons",
 		"no posters, no videos made for browsers, no scores of videos; video and sound that carry a place or names are not handed to others; no thumbnails of JPEG XL, JPEG 2000, Photoshop, Radiance and icons (Debian: apt-get install ffmpeg)")
 	line("heif-thumbnailer", tools.HEIFThumbnailer, "thumbnails of HEIC, HEIF and AVIF", "no thumbnails of HEIC and HEIF (Debian: apt-get install heif-thumbnailer)")
+	line("cwebp", tools.CWebP, "thumbnails in WebP beside JPEG", "no thumbnails in WebP, JPEG alone (Debian: apt-get install webp)")
 	line("pdftoppm", tools.PDFToPPM, "thumbnails of PDFs", "no thumbnails of PDFs (Debian: apt-get install poppler-utils)")
 	scanner := ""
 	if c.Clamd != "" {

@@ -13,7 +13,7 @@ import (
 
 func TestDoctorSaysWhichToolsThereAreAndWhatIsMissingWithoutThem(t *testing.T) {
 	t.Parallel()
-	tools := []string{"ffmpeg", "ffprobe", "pdftoppm", "heif-thumbnailer"}
+	tools := []string{"ffmpeg", "ffprobe", "pdftoppm", "heif-thumbnailer", "cwebp"}
 	said := func(found func(string) (string, error)) string {
 		var out bytes.Buffer
 		if err := doctor(context.Background(), &out, analyzers.ToolsBy(found), config.Config{ModelsDir: t.TempDir()}); err != nil {

@@ -41,10 +41,13 @@ type DerivativeKind string
 
 // The kinds of derivative.
 const (
-	KindThumbnail DerivativeKind = "thumbnail" // a small still picture; its name is its size: 200 (a square), 400 (pixels wide)
+	KindThumbnail DerivativeKind = "thumbnail" // a small still picture; its name is its size, 200 (a square) or 400 (pixels wide), and .webp behind it where it is one
 	KindPlayable  DerivativeKind = "playable"  // a video that browsers play
 	KindClean     DerivativeKind = "clean"     // the same content without place and names
 )
+
+// InWebP ends the names of thumbnails in WebP, which are there beside those that everybody can show.
+const InWebP = ".webp"
 
 // Derivative is something smaller, or less telling, that was made of a version's bytes.
 type Derivative struct {
