@@ -78,8 +78,8 @@ func (e *Engine) handler(r Reactor) message.NoPublishHandlerFunc {
 	}
 }
 
-// errEnded is a reaction that its reactor's end cut short.
-var errEnded = errors.New("the reactor ended")
+// errEnded is a reaction that its reactor's end cut short. The router does not complain of what was cancelled.
+var errEnded = fmt.Errorf("the reactor ended: %w", context.Canceled)
 
 // recovered makes a panic a fault like any other.
 func recovered(f func() error) (err error) {
@@ -127,7 +127,9 @@ func (e *Engine) parking(r Reactor, m *marks) message.HandlerMiddleware {
 				return nil, m.unpark(msg.Context(), d.rec.Position)
 			case err == nil:
 				return nil, nil
-			case msg.Context().Err() != nil || held(err) || e.transient(err):
+			case msg.Context().Err() != nil:
+				return nil, errEnded
+			case held(err) || e.transient(err):
 				return nil, err
 			}
 			e.opts.Logger.Error("event parked", "reactor", r.Name(), "key", d.key, "type", d.rec.Type, "position", d.rec.Position, "error", err)

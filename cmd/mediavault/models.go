@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -27,11 +29,14 @@ func modelsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			folder, err := nsfw.Folder(cfg.ModelsDir)
+			folder, err := modelsFolder(cfg)
 			if err != nil {
 				return err
 			}
 			path, err := nsfw.Fetch(cmd.Context(), folder)
+			if errors.Is(err, fs.ErrPermission) {
+				err = fmt.Errorf("%w (name another folder in MEDIAVAULT_MODELS_DIR)", err)
+			}
 			if err == nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s, of the npm package %s (MIT)\n", path, nsfw.Package)
 			}
@@ -39,6 +44,14 @@ func modelsCommand() *cobra.Command {
 		},
 	})
 	return c
+}
+
+// modelsFolder is where models are kept: in a folder of their own, or with all that is fetched.
+func modelsFolder(cfg config.Config) (string, error) {
+	if cfg.ModelsDir == "" && cfg.CacheDir != "" {
+		return filepath.Join(cfg.CacheDir, "models"), nil
+	}
+	return nsfw.Folder(cfg.ModelsDir)
 }
 
 // doctorModels prints what scores pictures.
@@ -58,7 +71,7 @@ func doctorModels(out io.Writer, cfg config.Config) {
 }
 
 func localModel(cfg config.Config) (*nsfw.Model, string, error) {
-	folder, err := nsfw.Folder(cfg.ModelsDir)
+	folder, err := modelsFolder(cfg)
 	if err != nil {
 		return nil, "", nsfw.ErrNoModel // nowhere to look
 	}

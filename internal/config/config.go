@@ -44,6 +44,7 @@ type Config struct {
 	CommandTimeout    time.Duration  // of what a command does with the database
 	IdleTimeout       time.Duration  // of a stream that stands still
 
+	CacheDir      string // where downloads are kept; empty: in the user's cache folder
 	PIIPatterns   string // a file of patterns of personal data; empty: those that come with the program
 	ModelsDir     string // where `mediavault models fetch` keeps models; empty: the user's cache folder
 	FindingsLeast int    // a finding of personal data with this risk or more is looked at by a person; 0: none is
@@ -238,9 +239,9 @@ func (s setting) shown(value string) string {
 	return "[secret]"
 }
 
-// foreign are variables of our prefix that other parts of the program or its tests read: where dev finds Postgres' programs
-// and keeps downloads, how the binary starts itself as a child, and servers for tests.
-var foreign = []string{"MEDIAVAULT_POSTGRES_BIN", "MEDIAVAULT_CACHE_DIR", "MEDIAVAULT_CHILD", "MEDIAVAULT_TEST_"}
+// foreign are variables of our prefix that other parts of the program or its tests read: where dev finds Postgres' programs,
+// how the binary starts itself as a child, and servers for tests.
+var foreign = []string{"MEDIAVAULT_POSTGRES_BIN", "MEDIAVAULT_CHILD", "MEDIAVAULT_TEST_"}
 
 func unknown(given map[string]string) []string {
 	known := map[string]bool{}

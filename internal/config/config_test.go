@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,28 @@ func TestMisspeltVariablesAreNoticed(t *testing.T) {
 	c, err := config.Load([]string{"MEDIAVAULT_ADRR=:1", "MEDIAVAULT_ADDR_FILE=x", "MEDIAVAULT_TEST_DATABASE_URL=x", "MEDIAVAULT_POSTGRES_BIN=/x", "MEDIAVAULT_S3_SECRET_KEY=a"})
 	if err != nil || fmt.Sprint(c.Unknown) != "[MEDIAVAULT_ADDR_FILE MEDIAVAULT_ADRR]" {
 		t.Errorf("%v %v", c.Unknown, err)
+	}
+}
+
+func TestEveryVariableIsExplainedByItself(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := c.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	// They are shown one at a time where one is missing: none may mean the line before.
+	leans := regexp.MustCompile(`# (its|and|how$)\b|\b(to it|there|of them)\b( at most)?$`)
+	for line := range strings.Lines(out.String()) {
+		if line = strings.TrimSpace(line); leans.MatchString(line) {
+			t.Errorf("%s", line)
+		}
+	}
+	if !strings.Contains(out.String(), "MEDIAVAULT_CACHE_DIR=") {
+		t.Error("the folder of downloads is not among them")
 	}
 }
 

@@ -12,7 +12,7 @@ func screeningSettings() []setting {
 	return []setting{
 		{name: "MEDIAVAULT_SCREEN_CHILDREN", otherwise: "0", accepts: "a whole number from 0 to 256", about: "processes that decode new files at once; 0 for one per core",
 			set: func(c *Config, s string) error { return into(&c.Screening.Children, s, whole(0, 256)) }},
-		{name: "MEDIAVAULT_SCREEN_MEMORY", otherwise: "1GiB", accepts: "a size such as 1GiB", about: "the memory that each of them may use",
+		{name: "MEDIAVAULT_SCREEN_MEMORY", otherwise: "1GiB", accepts: "a size such as 1GiB", about: "the memory that each process may use that decodes new files",
 			set: func(c *Config, s string) error { return into(&c.Screening.ChildMemory, s, size) }},
 		{name: "MEDIAVAULT_SCREEN_CPU", otherwise: "20s", accepts: "a duration from 1s to 10m", about: "the CPU time that one file may take",
 			set: func(c *Config, s string) error {
@@ -30,7 +30,7 @@ func screeningSettings() []setting {
 			set: func(c *Config, s string) error { return into(&c.Screening.MaxRatio, s, count) }},
 		{name: "MEDIAVAULT_CLAMD_ADDR", accepts: "host:port, or the path of a socket", about: "ClamAV's daemon, which scans new files; none unless set",
 			set: func(c *Config, s string) error { return into(&c.Screening.Clamd, s, daemon) }},
-		{name: "MEDIAVAULT_CLAMD_MAX", otherwise: "25MiB", accepts: "a size such as 25MiB", about: "the longest stream that it takes (its StreamMaxLength)",
+		{name: "MEDIAVAULT_CLAMD_MAX", otherwise: "25MiB", accepts: "a size such as 25MiB", about: "the longest stream that ClamAV takes (its StreamMaxLength)",
 			set: func(c *Config, s string) error { return into(&c.Screening.ClamdMax, s, size) }},
 	}
 }
