@@ -201,7 +201,7 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 			return before, err
 		}
 		if f.read && env.IfMatch != nil && *env.IfMatch != f.revision && !hides(err) {
-			return none, ErrWrongRevision
+			return none, wrongRevision(f.revision)
 		}
 		if err != nil {
 			return none, err
@@ -228,6 +228,9 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 		}
 		switch {
 		case errors.Is(err, eventstore.ErrConflict) && env.IfMatch != nil:
+			if now := (*eventstore.ConflictError)(nil); errors.As(err, &now) {
+				return none, wrongRevision(now.Actual)
+			}
 			return none, ErrWrongRevision
 		case errors.Is(err, eventstore.ErrConflict):
 			continue
@@ -245,6 +248,14 @@ func decide[S any, E domain.Event](ctx context.Context, v *Vault, env Envelope, 
 		return outcome[S, E]{Receipt: receipt, said: events, state: state}, nil
 	}
 	return none, ErrBusy
+}
+
+// wrongRevision is ErrWrongRevision with the revision that the thing is at, to those who may know of the thing.
+func wrongRevision(now eventstore.Revision) *domain.Refusal {
+	if now < 0 {
+		return ErrWrongRevision // there is nothing yet
+	}
+	return ErrWrongRevision.On("If-Match").Because(fmt.Sprintf(`the thing is at revision "%d", not at the one that If-Match says`, now))
 }
 
 // consider answers a stream as it stands and what the domain says to it. When it may guess, it asks the domain about the state

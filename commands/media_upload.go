@@ -165,7 +165,7 @@ func (m *Media) repeated(ctx context.Context, env Envelope, op operation, id dom
 		return UploadReceipt{}, true, err
 	}
 	digest := sha256.New()
-	if _, err := io.Copy(digest, &capped{r: body, left: m.vault.Policy.MaxSize}); err != nil {
+	if _, err := io.Copy(digest, &capped{r: body, left: m.vault.Policy.MaxSize, most: m.vault.Policy.MaxSize}); err != nil {
 		return UploadReceipt{}, true, fmt.Errorf("read upload: %w", err)
 	}
 	if domain.Digest(hex.EncodeToString(digest.Sum(nil))) != receipt.SHA256 {
@@ -187,7 +187,7 @@ func (m *Media) store(ctx context.Context, owner domain.UserID, f *File, body io
 		return got, err
 	}
 	if f.Size > policy.MaxSize {
-		return got, media.ErrTooLarge
+		return got, media.TooLarge(policy.MaxSize)
 	}
 	head, whole, err := peek(body)
 	if err != nil {
@@ -204,7 +204,7 @@ func (m *Media) store(ctx context.Context, owner domain.UserID, f *File, body io
 		return got, err
 	}
 	if f.Size < 0 {
-		whole = &capped{r: whole, left: policy.MaxSize}
+		whole = &capped{r: whole, left: policy.MaxSize, most: policy.MaxSize}
 	}
 	got.Object = m.blobs.NewKey(owner)
 	info, err := m.blobs.Put(ctx, got.Object, whole, f.Size, got.Type)
@@ -292,6 +292,7 @@ func (m *Media) discard(ctx context.Context, key domain.ObjectKey) {
 type capped struct {
 	r    io.Reader
 	left int64
+	most int64
 }
 
 // Read implements io.Reader.
@@ -301,7 +302,7 @@ func (c *capped) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return 0, media.ErrTooLarge
+		return 0, media.TooLarge(c.most)
 	}
 	return n, err
 }

@@ -27,7 +27,7 @@ func (m *Media) AddVersion(ctx context.Context, env Envelope, id domain.MediaID,
 		return UploadReceipt{}, err
 	}
 	if env.IfMatch != nil && *env.IfMatch != before.revision {
-		return UploadReceipt{}, ErrWrongRevision
+		return UploadReceipt{}, wrongRevision(before.revision)
 	}
 	stored, err := m.store(ctx, before.state.Owner, &f, body)
 	if err != nil {

@@ -1,6 +1,9 @@
 package domain
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // Kind says what sort of no a refusal is; internal/web turns it into an HTTP status by one table.
 type Kind int
@@ -62,6 +65,15 @@ func (r *Refusal) Because(detail string) *Refusal {
 	c := *r
 	c.Detail = detail
 	return &c
+}
+
+// NotOneOf is ErrInvalid of a field that takes one of a few words, and names them.
+func NotOneOf[T ~string](field string, accepted []T) *Refusal {
+	words := make([]string, len(accepted))
+	for i, word := range accepted {
+		words[i] = string(word)
+	}
+	return ErrInvalid.On(field).Because("accepted is one of " + strings.Join(words, ", "))
 }
 
 // AsRefusal finds the refusal in err; false means that err is a fault.

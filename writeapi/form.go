@@ -29,7 +29,7 @@ const (
 var (
 	errForm      = domain.Refuse(domain.Invalid, "form_malformed", "the multipart form cannot be read")
 	errFormCut   = domain.Refuse(domain.Invalid, "body_incomplete", "the form ended before its last boundary")
-	errFormLarge = domain.Refuse(domain.TooLarge, "form_too_large", "the form has more in it besides the file than is accepted")
+	errFormLarge = domain.Refuse(domain.TooLarge, "form_too_large", fmt.Sprintf("the form has more in it besides the file than the %d bytes that are accepted", maxForm))
 	errNoFile    = domain.Refuse(domain.Invalid, "file_missing", `the form has no field "file" with a file`)
 	errField     = domain.Refuse(domain.Invalid, "unknown_field", "there is no such field")
 	errTwice     = domain.Refuse(domain.Invalid, "duplicate_field", "the field is given twice")
@@ -49,6 +49,7 @@ type form struct {
 	count    int
 	file     *multipart.Part
 	limit    int64 // bytes of the file that are still accepted
+	most     int64 // bytes of a file
 	ended    error // what Read answers from now on
 }
 
@@ -58,13 +59,13 @@ func receiveForm(r *http.Request, boundary string, limit int64, fields []string)
 		return nil, errForm.On("Content-Type").Because("the form has no boundary of 1 to 70 characters")
 	}
 	if r.ContentLength > limit+maxForm {
-		return nil, media.ErrTooLarge
+		return nil, media.TooLarge(limit)
 	}
 	want, err := bodyDigest(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	f := &form{meter: &meter{r: r.Body, left: maxForm}, want: want, limit: limit, accepted: fields, seen: map[string]bool{}}
+	f := &form{meter: &meter{r: r.Body, left: maxForm}, want: want, limit: limit, most: limit, accepted: fields, seen: map[string]bool{}}
 	f.raw = f.meter
 	if want != "" {
 		f.sum = sha256.New()
@@ -198,7 +199,7 @@ func (f *form) Read(p []byte) (int, error) {
 	}
 	n, err := f.file.Read(p)
 	if f.limit -= int64(n); f.limit < 0 {
-		f.ended = media.ErrTooLarge.On("file")
+		f.ended = media.TooLarge(f.most).On("file")
 		return 0, f.ended
 	}
 	switch {

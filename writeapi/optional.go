@@ -21,7 +21,7 @@ func (o *optional[T]) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	if err := json.Unmarshal(data, &o.value); err != nil {
-		return web.ErrWrongType.Because("the value is of another type than is accepted; null is accepted, too")
+		return web.ErrWrongType.Because("accepted is " + web.Accepts[T]() + ", or null")
 	}
 	return nil
 }

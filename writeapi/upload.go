@@ -72,7 +72,7 @@ func receive(r *http.Request, limit int64, fields ...string) (*upload, error) {
 // receiveBody takes the body itself for the file.
 func receiveBody(r *http.Request, kind string, limit int64) (*upload, error) {
 	if r.ContentLength > limit {
-		return nil, media.ErrTooLarge
+		return nil, media.TooLarge(limit)
 	}
 	values := r.Header.Values("Content-Disposition")
 	if len(values) == 0 {
@@ -98,7 +98,7 @@ func receiveBody(r *http.Request, kind string, limit int64) (*upload, error) {
 	}
 	return &upload{
 		way: media.WayBody, name: params["filename"], declared: declared(kind), size: r.ContentLength, sha256: sum,
-		body: &limited{r: r.Body, left: limit},
+		body: &limited{r: r.Body, left: limit, most: limit},
 	}, nil
 }
 
@@ -130,6 +130,7 @@ func declared(kind string) string {
 type limited struct {
 	r    io.Reader
 	left int64
+	most int64
 }
 
 // Read implements io.Reader.
@@ -139,7 +140,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	}
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, media.ErrTooLarge
+		return 0, media.TooLarge(l.most)
 	}
 	return n, err
 }

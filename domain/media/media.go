@@ -25,6 +25,7 @@ package media
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -64,6 +65,11 @@ var (
 	ErrExpired  = domain.Refuse(domain.Gone, "expired", "the announced upload has expired")
 	ErrMissing  = domain.Refuse(domain.Unprocessable, "missing", "the announced bytes are not in storage")
 )
+
+// TooLarge is ErrTooLarge with the limit, in bytes.
+func TooLarge(most int64) *domain.Refusal {
+	return ErrTooLarge.Because(fmt.Sprintf("the content is larger than the %d bytes that are accepted", most))
+}
 
 // aboutFile are the refusals whose codes are reasons in UploadRefused.
 func aboutFile() []*domain.Refusal {
@@ -327,6 +333,9 @@ func (s State) owned(by domain.Actor, right Right) error {
 // Editable lets the owner and those with RightEdit through, when the item is live and not held by a moderator.
 func (s State) Editable(by domain.Actor, right Right) error {
 	if err := s.owned(by, right); err != nil && (right != RightEdit || s.Phase != Live) {
+		if errors.Is(err, ErrNotOwner) && s.Phase == Live {
+			return ErrNotOwner.Because("only the item's owner, or who holds a share of it with the edit permission, may do this")
+		}
 		return err
 	}
 	if err := s.live(); err != nil {

@@ -212,7 +212,7 @@ func (p Policy) size(n int64) error {
 	case n < 0:
 		return domain.ErrInvalid.On("size").Because("a size is not negative")
 	case n > p.MaxSize:
-		return ErrTooLarge
+		return TooLarge(p.MaxSize)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -19,7 +20,7 @@ func CleanName(raw string, p Policy) (string, error) {
 	case strings.TrimSpace(raw) == "":
 		return no("the file name is missing")
 	case len(raw) > p.MaxName:
-		return no("the file name is too long")
+		return no(fmt.Sprintf("the file name has %d bytes; at most %d are accepted", len(raw), p.MaxName))
 	case !utf8.ValidString(raw):
 		return no("the file name is not valid UTF-8")
 	case strings.ContainsFunc(raw, hidden):
@@ -41,7 +42,7 @@ func CleanName(raw string, p Policy) (string, error) {
 		return no("the file name is reserved by an operating system")
 	}
 	if dangerous(raw) || dangerous(name) {
-		return no("the file name has an extension that is not accepted")
+		return no("the file name has an extension that is not accepted; accepted are " + p.accepted())
 	}
 	return name, nil
 }
@@ -176,7 +177,7 @@ func cleanText(text string, limit int, lines bool, field string) (string, error)
 	}
 	switch {
 	case len(text) > limit:
-		return "", domain.ErrInvalid.On(field).Because("the text is too long")
+		return "", domain.ErrInvalid.On(field).Because(fmt.Sprintf("the text has %d bytes; at most %d are accepted", len(text), limit))
 	case !utf8.ValidString(text):
 		return "", domain.ErrInvalid.On(field).Because("the text is not valid UTF-8")
 	case strings.ContainsFunc(text, bad):
@@ -216,7 +217,7 @@ func (p Policy) tags(tags []domain.Personal, owner domain.UserID) ([]domain.Pers
 	slices.Sort(words)
 	words = slices.Compact(words)
 	if len(words) > p.MaxTags {
-		return nil, domain.ErrInvalid.On("tags").Because("there are too many tags")
+		return nil, domain.ErrInvalid.On("tags").Because(fmt.Sprintf("there are %d tags; at most %d are accepted", len(words), p.MaxTags))
 	}
 	var out []domain.Personal
 	for _, w := range words {

@@ -113,3 +113,26 @@ func TestJudge(t *testing.T) {
 		t.Error("what the policy does not accept is refused")
 	}
 }
+
+func TestARefusalOfATypeNamesWhatIsAcceptedAndBothTypes(t *testing.T) {
+	t.Parallel()
+	policy := media.DefaultPolicy()
+	_, name := media.CleanName("a.exe", policy)
+	_, other := media.Judge("a.jpg", "video/mp4", "image/png", policy)
+	_, strange := media.Judge("a", "", "application/x-elf", policy)
+	for _, c := range []struct {
+		err  error
+		says []string
+	}{
+		{name, []string{"jpg", "pdf"}},
+		{other, []string{"the content is image/png", "its extension says image/jpeg", "its declared type is video/mp4"}},
+		{strange, []string{"not accepted", "jpg", "pdf"}},
+		{media.Plausible("secret.ann", "", policy), []string{"jpg", "pdf"}},
+	} {
+		for _, word := range c.says {
+			if c.err == nil || !strings.Contains(c.err.Error(), word) || strings.Contains(c.err.Error(), "ann,") {
+				t.Errorf("%v does not say %s", c.err, word)
+			}
+		}
+	}
+}

@@ -113,7 +113,7 @@ func Judge(name, declared, sniffed string, p Policy) (string, error) {
 		return f.Type == sniffed || slices.Contains(f.Sniffed, sniffed) || slices.Contains(f.Aliases, sniffed) && exact(sniffed) == nil
 	})
 	if len(fits) == 0 {
-		return "", ErrType.Because(detail(sniffed, p))
+		return "", ErrType.Because(detail(name, declared, sniffed, p))
 	}
 	for _, f := range fits {
 		if f.Type == sniffed {
@@ -129,7 +129,7 @@ func Plausible(name, declared string, p Policy) error {
 		return ErrType.On("content_type").Because("the declared type is not a MIME type")
 	}
 	if len(candidates(name, declared, p, func(Format) bool { return true })) == 0 {
-		return ErrType.Because("no accepted type has this extension and this declared type")
+		return ErrType.Because("no accepted type has this extension and this declared type; accepted are " + p.accepted())
 	}
 	return nil
 }
@@ -160,9 +160,33 @@ func exact(mime string) *Format {
 	return nil
 }
 
-func detail(sniffed string, p Policy) string {
+// detail says why no format fits. Of the name and the declared type it repeats only what formats say: the rest is the uploader's text.
+func detail(name, declared, sniffed string, p Policy) string {
 	if exact(sniffed) == nil || len(p.Accepted) > 0 && !slices.Contains(p.Accepted, sniffed) {
-		return "the content is of a type that is not accepted"
+		return "the content is of a type that is not accepted; accepted are " + p.accepted()
 	}
-	return "the content is not of the type that its extension or its declared type says"
+	said := "the content is " + sniffed
+	var types []string
+	for _, f := range candidates(name, "", p, func(Format) bool { return true }) {
+		types = append(types, f.Type)
+	}
+	if len(types) > 0 && extension(name) != "" {
+		said += ", its extension says " + strings.Join(types, " or ")
+	}
+	if f := exact(Canonical(declared)); f != nil {
+		said += ", its declared type is " + f.Type
+	}
+	return said
+}
+
+// accepted are the extensions of the types that are accepted, as a sentence names them.
+func (p Policy) accepted() string {
+	var all []string
+	for _, f := range formats {
+		if len(p.Accepted) == 0 || slices.Contains(p.Accepted, f.Type) {
+			all = append(all, f.Extensions...)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", ")
 }

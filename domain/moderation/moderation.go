@@ -198,7 +198,7 @@ func (c Report) check() error {
 		return domain.ErrInvalid.On("score").Because("a score is from 0 to 100")
 	}
 	if !slices.Contains(categories, c.Category) {
-		return domain.ErrInvalid.On("category").Because("the category is not one that is known")
+		return domain.NotOneOf("category", categories)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ var (
 	ErrForbidden = domain.Refuse(domain.Forbidden, "forbidden", "only an admin has people forgotten")
 	ErrUnknown   = domain.Refuse(domain.NotFound, "person_unknown", "the vault holds nothing about a person of that id")
 	ErrNobody    = domain.Refuse(domain.Invalid, "invalid", "that is not the id of a person").On("subject")
-	ErrGround    = domain.Refuse(domain.Invalid, "invalid", "a reason is one of the grounds that the description of the API lists").On("reason")
+	ErrGround    = domain.NotOneOf("reason", Grounds())
 	ErrNotAsked  = domain.Refuse(domain.Conflict, "erasure_not_requested", "nobody asked for this person to be forgotten")
 )
 

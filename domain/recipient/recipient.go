@@ -99,8 +99,11 @@ type SetPreferences struct {
 func (c SetPreferences) Decide(s State) ([]Event, error) {
 	off := slices.Clone(c.Off)
 	for _, o := range off {
-		if !o.Channel.Known() || !o.Topic.Known() {
-			return nil, domain.ErrInvalid.On("off").Because("a channel or topic is not known")
+		if !o.Channel.Known() {
+			return nil, domain.NotOneOf("off.channel", domain.Channels())
+		}
+		if !o.Topic.Known() {
+			return nil, domain.NotOneOf("off.topic", domain.Topics())
 		}
 	}
 	slices.SortFunc(off, func(a, b Off) int { return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Topic, b.Topic)) })
@@ -166,7 +169,7 @@ func (c AddEndpoint) Decide(s State) ([]Event, error) {
 	slices.Sort(topics)
 	topics = slices.Compact(topics)
 	if slices.ContainsFunc(topics, func(t domain.Topic) bool { return !t.Known() }) {
-		return nil, domain.ErrInvalid.On("topics").Because("a topic is not known")
+		return nil, domain.NotOneOf("topics", domain.Topics())
 	}
 	if len(s.Endpoints) >= MaxEndpoints {
 		return nil, ErrTooMany

@@ -275,6 +275,9 @@ func describe(t reflect.Type) string {
 	}
 }
 
+// Accepts says what JSON a T is read from, as the refusals of Decode do.
+func Accepts[T any]() string { return describe(reflect.TypeFor[T]()) }
+
 // syntax turns what the JSON scanner says into a refusal; nil stays nil.
 func syntax(err error, path string) error {
 	if err == nil {
