@@ -51,7 +51,7 @@ func (n Notifying) React(ctx context.Context, rec eventstore.Recorded) error {
 		return err
 	}
 	for _, t := range notices {
-		if t.to == "" || t.to == rec.Metadata.Actor.ID && !answers(rec.Event) {
+		if t.to == "" || t.to == rec.Metadata.Actor.ID && !answers(rec) {
 			continue // nobody is told of what he did himself
 		}
 		t.about.Cause = int64(rec.Position)
@@ -63,9 +63,11 @@ func (n Notifying) React(ctx context.Context, rec eventstore.Recorded) error {
 }
 
 // answers reports whether what is told of the event is the vault's answer to who caused it.
-func answers(event domain.Event) bool {
-	switch event.(type) {
-	case media.UploadRefused, moderation.Reported:
+func answers(rec eventstore.Recorded) bool {
+	switch rec.Event.(type) {
+	case media.UploadRefused:
+		return rec.Revision > 0 // it was announced; without that, the request itself was refused, and its answer said so
+	case moderation.Reported:
 		return true
 	default:
 		return false

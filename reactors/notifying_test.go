@@ -31,7 +31,8 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 	user, byUser := granted(share.Recipient{Kind: share.WithUser, User: "carl"})
 	org, byOrg := granted(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"})
 	link, byLink := granted(share.Recipient{Kind: share.WithLink, Token: "00"})
-	upload := domain.MediaID(uuid.NewString())
+	upload, atOnce := domain.MediaID(uuid.NewString()), domain.MediaID(uuid.NewString())
+	v.by("bob", mediaStream(upload), media.UploadRequested{Media: upload, Owner: "bob", Title: domain.NewPersonal("bob", "Pier")})
 	// A case that rita and the moderator mo reported, the detector found and ria referred.
 	reported := func(more ...domain.Event) eventstore.Stream {
 		id := domain.CaseID(uuid.NewString())
@@ -64,7 +65,8 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		{"`share.end_announced` | who gave the share", "system", shareStream(given), share.EndAnnounced{OpensLeft: 1}, "alice share_ending"},
 		{"`share.expired` | who gave the share", "system", shareStream(given), share.Expired{}, "alice share_ended"},
 		{"`share.exhausted` | who gave the share", "system", shareStream(given), share.Exhausted{Opens: 5}, "alice share_ended"},
-		{"`media.upload_refused` | who uploaded", "bob", mediaStream(upload), media.UploadRefused{Media: upload, Owner: "bob", Reasons: []string{"too_large"}}, "bob upload_refused"},
+		{"`media.upload_refused` in the answer to who uploads | nobody: the answer tells", "bob", mediaStream(atOnce), media.UploadRefused{Media: atOnce, Owner: "bob", Reasons: []string{"too_large"}}, ""},
+		{"`media.upload_refused` of an upload that was announced | who uploaded", "bob", mediaStream(upload), media.UploadRefused{Media: upload, Owner: "bob", Reasons: []string{"too_large"}}, "bob upload_refused"},
 		{"`media.quarantined` by screening | the item's owner", "system", mediaStream(item), media.Quarantined{Code: media.CodeScreening}, "alice item_quarantined"},
 		{"`media.quarantined` by a decision | nobody: the decision tells", "system", mediaStream(item), media.Quarantined{Code: media.CodeModeration}, ""},
 		{"`moderation.decided` that takes something away | the item's owner", "mona", file, moderation.Decided{Number: 1, Media: item, By: "mona", Action: moderation.Remove}, "alice item_decided"},
