@@ -18,6 +18,8 @@ type Notifications struct {
 	vault *Vault
 	// Inbox finds what a person has not read; a read model implements it. nil finds nothing.
 	Inbox Inbox
+	// Public reports whether a webhook's address may be public, as far as it says so itself; nil: any may be asked.
+	Public func(url string) bool
 }
 
 // Inbox finds notifications.
@@ -146,9 +148,16 @@ type Webhook struct {
 	Topics []domain.Topic   // empty: all
 }
 
+// ErrNotPublic is a webhook that could never be delivered to.
+var ErrNotPublic = domain.Refuse(domain.Invalid, "address_not_allowed",
+	"the host is this one or an address of a private network, which webhooks may not ask here (MEDIAVAULT_WEBHOOKS_PRIVATE)").On("url")
+
 // AddWebhook adds a webhook of the actor's own, and answers its secret, this once: who asks again with the same idempotency key gets the
 // receipt without it.
 func (n *Notifications) AddWebhook(ctx context.Context, env Envelope, w Webhook) (id recipient.EndpointID, secret string, r Receipt, err error) {
+	if n.Public != nil && !n.Public(w.URL) {
+		return "", "", Receipt{}, ErrNotPublic
+	}
 	me := env.Actor.ID
 	id = recipient.EndpointID(n.vault.newThing(env, "recipient.endpoint"))
 	if w.Format == "" {

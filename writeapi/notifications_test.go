@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mediavault-io/mediavault/adapters/notify"
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/notification"
@@ -86,4 +87,16 @@ func notificationsLife(t *testing.T, v *vault) {
 func TestNotifications(t *testing.T) {
 	t.Parallel()
 	notificationsLife(t, newVault(t, nil))
+}
+
+func TestAWebhookThatCouldNeverBeDeliveredToIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	v := newVault(t, func(s *Server) { s.Notifications.Public = notify.Public })
+	for _, address := range []string{"http://127.0.0.1:18997/h", "http://169.254.169.254/latest", "http://localhost/h", "https://[::1]/h", "https://10.0.0.7/h"} {
+		got := v.want(v.do("nina", "POST", "/v1/webhooks", `{"url":"`+address+`"}`), 400, "address_not_allowed")
+		if !strings.Contains(string(got.raw), `"url"`) {
+			t.Errorf("the field is not named: %s", got.raw)
+		}
+	}
+	v.want(v.do("nina", "POST", "/v1/webhooks", `{"url":"https://hooks.example.org/h"}`), 201, "")
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
@@ -91,10 +92,53 @@ func public(address string) error {
 	return nil
 }
 
+// Public reports whether the host of a URL may be public, without asking anybody: it is no address that is not, in any way of writing it
+// that resolvers take, and not localhost. Where a name leads is asked when it is dialled.
+func Public(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return true // for others to say
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		var legacy bool
+		if ip, legacy = legacyIPv4(host); !legacy {
+			return true
+		}
+	}
+	return public(netip.AddrPortFrom(ip, 0).String()) == nil
+}
+
+// legacyIPv4 reads what inet_aton takes besides four decimals: 127.1, 2130706433, 0x7f.0.0.1, 0177.0.0.1.
+func legacyIPv4(host string) (netip.Addr, bool) {
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var all uint64
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 0, 32)
+		last := i == len(parts)-1
+		if err != nil || strings.Contains(part, "_") || !last && n > 255 || last && n >= 1<<(8*(5-len(parts))) {
+			return netip.Addr{}, false
+		}
+		if last {
+			all = all<<(8*(5-len(parts))) | n
+		} else {
+			all = all<<8 | n
+		}
+	}
+	return netip.AddrFrom4([4]byte{byte(all >> 24), byte(all >> 16), byte(all >> 8), byte(all)}), true
+}
+
 // Post sends a message once. id names the message, the same however often it is sent; each secret adds a signature. Errors: a
 // *Failure, unless ctx ended.
-func (w *Webhooks) Post(ctx context.Context, url, id string, body []byte, secrets []string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (w *Webhooks) Post(ctx context.Context, address, id string, body []byte, secrets []string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return &Failure{code: "url", permanent: true, err: err}
 	}
@@ -115,7 +159,7 @@ func (w *Webhooks) Post(ctx context.Context, url, id string, body []byte, secret
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, ErrAddress):
-		return &Failure{code: "address_not_allowed", err: ErrAddress}
+		return &Failure{code: "address_not_allowed", permanent: true, err: ErrAddress}
 	case errors.As(err, &network) && network.Timeout():
 		return &Failure{code: "timeout", err: errors.New("no answer in time")}
 	default:

@@ -105,6 +105,9 @@ func TestOnlyPublicAddressesAreAsked(t *testing.T) {
 		"100.64.0.1", "[fe80::1]", "[fd00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255", "[::]", "[::7f00:1]", "198.18.0.1",
 		"[fec0::1]", "[3fff::1]", "192.88.99.1",
 	} {
+		if at := "http://" + net.JoinHostPort(strings.Trim(host, "[]"), port) + "/"; notify.Public(at) {
+			t.Errorf("%s is taken for public", at)
+		}
 		err := hooks.Post(t.Context(), "http://"+net.JoinHostPort(strings.Trim(host, "[]"), port)+"/", "n1", []byte(`{}`), []string{secret})
 		if got, _ := code(t, err); got != "address_not_allowed" && !(got == "unreachable" && host == "127.1") {
 			t.Errorf("%s: %v", host, err)
@@ -112,5 +115,19 @@ func TestOnlyPublicAddressesAreAsked(t *testing.T) {
 	}
 	if len(asked) > 0 {
 		t.Error("a private address was asked")
+	}
+	var failure *notify.Failure
+	if err := hooks.Post(t.Context(), "http://10.0.0.1/", "n1", []byte(`{}`), []string{secret}); !errors.As(err, &failure) || !failure.Permanent() {
+		t.Errorf("what can never be asked is tried again: %v", err)
+	}
+	for _, host := range []string{"LOCALHOST", "localhost.", "hooks.localhost", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "[fe80::1%25eth0]"} {
+		if notify.Public("http://" + host + ":8080/h") {
+			t.Errorf("%s is taken for public", host)
+		}
+	}
+	for _, host := range []string{"hooks.example.org", "93.184.216.34", "[2606:2800:220:1::1]", "1.2.3.4.5", "localhost.example.org", "0x.example", "10.example.org"} {
+		if !notify.Public("https://" + host + "/h") {
+			t.Errorf("%s is not taken for public", host)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mediavault-io/mediavault/adapters/notify"
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/internal/config"
@@ -122,10 +123,14 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 		return nil, nil, err
 	}
 	router := web.NewRouter()
+	told := commands.NewNotifications(a.vault, a.models.told)
+	if !cfg.WebhooksAny {
+		told.Public = notify.Public
+	}
 	if p["write"] {
 		(&writeapi.Server{
 			Media: a.media, Shares: commands.NewShares(a.vault), Moderation: commands.NewModeration(a.vault), Findings: a.findings,
-			Notifications: commands.NewNotifications(a.vault, a.models.told),
+			Notifications: told,
 			Operations:    commands.NewOperations(a.vault, desk{a.reactors, a.models.engine}),
 			People:        a.forgetting(),
 			MaxFile:       cfg.MaxUpload, Refused: record,
