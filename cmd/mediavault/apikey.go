@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mediavault-io/mediavault/adapters/apikeys"
+	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/migrations"
+	"github.com/mediavault-io/mediavault/streamapi"
 )
 
 func apikeyCommand() *cobra.Command {
@@ -50,7 +53,7 @@ func apikeyCreateCommand() *cobra.Command {
 	g := apikeys.Grant{}
 	f := c.Flags()
 	f.StringVar(&g.Description, "about", "", "what the key is for")
-	f.StringSliceVar(&g.Categories, "category", nil, "a category of streams that it may read, the vault's own (media, share, moderation, access) or free ones; * is all; may be given several times")
+	f.StringSliceVar(&g.Categories, "category", nil, "a category of streams that it may read, the vault's own ("+strings.Join(catalog.Categories(), ", ")+") or free ones; * is all; may be given several times")
 	f.StringSliceVar(&g.Organisations, "org", []string{"*"}, "an organisation of whose streams it may know; * is all; may be given several times")
 	f.StringSliceVar(&g.Roles, "role", nil, "a name that the $acl of streams may use; admin passes every $acl and may read system streams")
 	f.BoolVar(&g.Opened, "opened", false, "show personal texts, for auditors; otherwise they stay sealed")
@@ -58,6 +61,9 @@ func apikeyCreateCommand() *cobra.Command {
 	f.BoolVar(&g.WriteOwn, "write-own", false, "may write the vault's own streams: for tools that restore, not for programs")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		g.ID = args[0]
+		for _, warning := range unlikely(g) {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+		}
 		return withKeys(cmd, *dir, func(keys *apikeys.Keys) error {
 			secret, err := keys.Create(cmd.Context(), g)
 			if err != nil {
@@ -67,6 +73,22 @@ func apikeyCreateCommand() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// unlikely says what of a grant is allowed, and hardly meant.
+func unlikely(g apikeys.Grant) []string {
+	var warnings []string
+	if len(g.Categories) == 0 {
+		warnings = append(warnings, "without --category the key can read nothing")
+	}
+	for _, c := range g.Categories {
+		// A key that writes makes its own.
+		if c != streamapi.Everything && !g.WriteFree && !slices.Contains(catalog.Categories(), c) {
+			warnings = append(warnings, fmt.Sprintf("%q is no category of the vault (those are %s): the key reads free streams that others write, if any",
+				c, strings.Join(catalog.Categories(), ", ")))
+		}
+	}
+	return warnings
 }
 
 func tellSecret(cmd *cobra.Command, id, secret string) error {

@@ -203,7 +203,17 @@ func TestAPersonIsForgotten(t *testing.T) {
 	if out, err := v.run("forget", "fay", "--reason", "child"); err != nil || !strings.Contains(out, "asked for before") {
 		t.Errorf("asked again: %v\n%s", err, out)
 	}
-	if out, err := v.run("forget", "bob", "--reason", "account_closed"); err != nil || !strings.Contains(out, "destroyed") {
+	for _, args := range [][]string{{"forget", "bob", "--dry-run"}, {"forget", "bob", "--reason", "account_closed"}} {
+		// Nobody answers at this terminal: it is none.
+		out, err := v.run(args...)
+		if asks := len(args) == 4; !strings.Contains(out, "Items to be purged: 1;") || (err != nil) != asks || strings.Contains(out, "--yes") != asks {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if got := status(others.ID); strings.HasPrefix(got, "purged") {
+		t.Errorf("what was only asked about is %s", got)
+	}
+	if out, err := v.run("forget", "bob", "--reason", "account_closed", "--yes"); err != nil || !strings.Contains(out, "destroyed") {
 		t.Errorf("by the command line: %v\n%s", err, out)
 	}
 	eventually(t, "bob is forgotten, too", time.Minute, func() bool { return status(others.ID) == "purged" })

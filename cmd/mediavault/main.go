@@ -55,16 +55,24 @@ func root() *cobra.Command {
 	return c
 }
 
-// version is the module's version, or the commit that the binary was built from.
+// version is the module's version, and the commit that the binary was built from where the build knows it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
+	return versionOf(info)
+}
+
+func versionOf(info *debug.BuildInfo) string {
+	said, changed := info.Main.Version, ""
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return info.Main.Version + " " + s.Value
+		switch {
+		case s.Key == "vcs.revision":
+			said += " " + s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = " with changes"
 		}
 	}
-	return info.Main.Version
+	return said + changed
 }

@@ -34,7 +34,7 @@ func serveCommand() *cobra.Command {
 (see "mediavault config"). The stream part listens where MEDIAVAULT_STREAM_ADDR says, or at 127.0.0.1:2113 when it is named. SIGTERM drains: requests finish, batches are committed, checkpoints are saved.`,
 		ValidArgs: partNames,
 	}
-	noMigrate := c.Flags().Bool("no-migrate", false, "leave the database as it is; run `mediavault migrate` before")
+	noMigrate := c.Flags().Bool("no-migrate", false, "leave the database as it is; run \"mediavault migrate\" before")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		p, err := partsOf(args)
 		if err != nil {

@@ -33,6 +33,7 @@ import (
 type streamPart struct {
 	api   *streamapi.Server
 	doors []streamDoor
+	open  bool // one of them speaks no TLS
 	grace time.Duration
 }
 
@@ -84,6 +85,7 @@ func openStream(ctx context.Context, a *app) (_ *streamPart, err error) {
 				Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
 			})))
 		}
+		part.open = part.open || !secure
 		if len(part.doors) == 0 {
 			part.api.ListensAt(reachable(listener.Addr()))
 		}
@@ -264,7 +266,15 @@ func announceStream(out io.Writer, part *streamPart, cfg config.Stream, log *slo
 	for _, addr := range part.addresses() {
 		fmt.Fprintln(out, "EventStoreDB's protocol is spoken at", addr)
 	}
-	if cfg.Insecure {
+	warnStream(cfg, part.open, log)
+}
+
+// warnStream warns of what an address without TLS means; open: there is one.
+func warnStream(cfg config.Stream, open bool, log *slog.Logger) {
+	switch {
+	case cfg.Insecure:
 		log.Warn("the stream API is insecure: whoever reaches it on this machine is an admin", "variable", "MEDIAVAULT_STREAM_INSECURE")
+	case open:
+		log.Warn("the stream API has an address without TLS: official clients send no credentials there, and are refused", "variable", "MEDIAVAULT_STREAM_TLS_CERT")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -97,7 +98,10 @@ func startSurroundings(ctx context.Context, dir, addr string, log *slog.Logger) 
 		return nil, err
 	}
 	d, err := dev.Start(ctx, dev.Options{Dir: dir, DatabaseURL: os.Getenv("MEDIAVAULT_DATABASE_URL"), Log: log})
-	if err != nil {
+	switch {
+	case errors.Is(err, dev.ErrInUse):
+		return nil, fmt.Errorf("a dev vault already runs on %s: stop it, or name another folder with --data (%w)", dir, err)
+	case err != nil:
 		return nil, err
 	}
 	s := &surroundings{dir: dir, dev: d}
@@ -180,6 +184,9 @@ func devMasterKey(dir string) (string, error) {
 
 // listen opens the vault's address and answers under which URL it is reached from this machine.
 func listen(ctx context.Context, addr string) (net.Listener, string, error) {
+	if !strings.Contains(addr, ":") {
+		return nil, "", fmt.Errorf("listen: %q is not host:port, such as 127.0.0.1:8080 (--addr or MEDIAVAULT_ADDR)", addr)
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w (choose another with --addr host:port or MEDIAVAULT_ADDR)", err)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,11 +24,22 @@ func tokenCommand() *cobra.Command {
 	}
 	dir := c.Flags().String("data", defaultData, "the data folder of the dev vault")
 	user := c.Flags().String("user", "", "who: the token's sub")
-	roles := c.Flags().StringSlice("role", []string{string(domain.RoleUser)}, "guest, user, partner, partner_admin, moderator, auditor, analyst or admin; may be given several times")
+	roles := c.Flags().StringSlice("role", []string{string(domain.RoleUser)}, strings.Join(tokenRoles(), ", ")+"; may be given several times")
 	org := c.Flags().String("org", "", "the partner organisation")
 	ttl := c.Flags().Duration("ttl", time.Hour, "how long it is valid")
 	_ = c.MarkFlagRequired("user")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		for _, role := range *roles {
+			if !slices.Contains(tokenRoles(), role) {
+				return fmt.Errorf("--role %q: accepted are %s", role, strings.Join(tokenRoles(), ", "))
+			}
+		}
+		if *ttl <= 0 {
+			return fmt.Errorf("--ttl %v: a token is valid for a time to come, such as 1h", *ttl)
+		}
+		if *user == "" {
+			return errors.New("--user is empty: it is who the token is for")
+		}
 		r, err := whereabouts(*dir)
 		if err != nil {
 			return errors.New("no dev vault runs on " + *dir + ": start it with `mediavault dev --data " + *dir + "`")
@@ -47,4 +60,15 @@ func tokenCommand() *cobra.Command {
 		return nil
 	}
 	return c
+}
+
+// tokenRoles are those that people may have: the vault itself shows no token.
+func tokenRoles() []string {
+	var names []string
+	for _, r := range []domain.Role{
+		domain.RoleGuest, domain.RoleUser, domain.RolePartner, domain.RolePartnerAdmin, domain.RoleModerator, domain.RoleAuditor, domain.RoleAnalyst, domain.RoleAdmin,
+	} {
+		names = append(names, string(r))
+	}
+	return names
 }

@@ -7,12 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/projections"
 )
@@ -95,10 +97,13 @@ func verifyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		wrong := 0
+		wrong, wide := 0, 0
 		for _, v := range all {
-			fmt.Fprintf(cmd.OutOrStdout(), "%-10s %d rows as of position %d: %d differences, %d keys parked (%v)\n",
-				v.Name, v.Rows, v.Position, v.Differences, v.Parked, v.Took.Round(time.Millisecond))
+			wide = max(wide, len(v.Name))
+		}
+		for _, v := range all {
+			fmt.Fprintf(cmd.OutOrStdout(), "%-*s  %d rows as of position %d: %d differences, %d keys parked (%v)\n",
+				wide, v.Name, v.Rows, v.Position, v.Differences, v.Parked, v.Took.Round(time.Millisecond))
 			for _, d := range v.Details {
 				fmt.Fprintln(cmd.OutOrStdout(), " ", d)
 			}
@@ -168,7 +173,7 @@ func eventsCommand() *cobra.Command {
 	limit := c.Flags().Int("limit", 0, "how many at most; 0 for all")
 	follow := c.Flags().Bool("follow", false, "go on with what is appended, until Ctrl-C")
 	types := c.Flags().StringSlice("types", nil, "only these types of events")
-	categories := c.Flags().StringSlice("category", nil, "only streams of these categories")
+	categories := c.Flags().StringSlice("category", nil, "only streams of these categories: "+strings.Join(catalog.Categories(), ", "))
 	c.RunE = onHistory(func(cmd *cobra.Command, _ []string, _ *history, m *models) error {
 		batches, err := m.history.Follow(cmd.Context(), operator(), eventstore.Position(*after),
 			projections.HistoryFilter{Types: *types, Categories: *categories})
