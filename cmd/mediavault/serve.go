@@ -178,6 +178,7 @@ func describe(router *mux.Router, p parts) error {
 		_, _ = w.Write(doc)
 	}).Methods(http.MethodGet)
 	router.PathPrefix("/docs").Handler(page).Methods(http.MethodGet)
+	router.Handle("/", http.RedirectHandler("/docs", http.StatusFound)).Methods(http.MethodGet)
 	return nil
 }
 

@@ -30,7 +30,10 @@ func Docs(prefix, title string, specs ...string) (http.Handler, error) {
 		return nil, fmt.Errorf("docs page: %w", err)
 	}
 	var html strings.Builder
-	if err := page.Execute(&html, struct{ Prefix, Title, Specs string }{prefix, title, string(list)}); err != nil {
+	if err := page.Execute(&html, struct {
+		Prefix, Title, Specs string
+		Links                []string // for who has no JavaScript
+	}{prefix, title, string(list), specs}); err != nil {
 		return nil, fmt.Errorf("docs page: %w", err)
 	}
 	files := map[string]struct{ name, contentType string }{

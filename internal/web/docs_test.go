@@ -19,14 +19,14 @@ func TestTheDocsPageNeedsNobodyElse(t *testing.T) {
 	}
 	url, _, _ := serve(t, web.Options{Exempt: []string{"/docs", "/docs/"}}, func(r *mux.Router) { r.PathPrefix("/docs").Handler(docs).Methods(http.MethodGet, http.MethodHead) })
 	res, page := do(t, http.MethodGet, url+"/docs")
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page, `<title>The &#34;API&#34;</title>`) || !strings.Contains(page, "/write/openapi.json") {
+	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page, `<title>The &#34;API&#34;</title>`) || !strings.Contains(page, `<a href="/write/openapi.json">`) {
 		t.Errorf("%d %v\n%s", res.StatusCode, res.Header, page)
 	}
 	if policy := res.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
 		t.Error(policy)
 	}
 	all := page
-	for _, file := range regexp.MustCompile(`(?:href|src)="(/[^"]+)"`).FindAllStringSubmatch(page, -1) {
+	for _, file := range regexp.MustCompile(`(?:href|src)="(/docs/[^"]+)"`).FindAllStringSubmatch(page, -1) {
 		res, text := do(t, http.MethodGet, url+file[1])
 		if res.StatusCode != 200 || text == "" {
 			t.Errorf("%s: %d", file[1], res.StatusCode)

@@ -26,7 +26,11 @@ function prose(text) {
   });
   return text.trim().split(/\n\s*\n/).map((block) => {
     const lines = block.split('\n');
-    if (lines.every((l) => /^\s*[-*] /.test(l))) return el('ul', null, lines.map((l) => el('li', null, inline(l.replace(/^\s*[-*] /, '')))));
+    // An item may go on in lines that are indented.
+    if (/^[-*] /.test(lines[0]) && lines.every((l) => /^([-*]|\s) */.test(l))) {
+      const items = block.split(/\n(?=[-*] )/).map((item) => item.replace(/^[-*] /, '').replace(/\n\s+/g, ' '));
+      return el('ul', null, items.map((item) => el('li', null, inline(item))));
+    }
     return el('p', null, inline(block));
   });
 }
