@@ -12,6 +12,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/person"
+	"github.com/mediavault-io/mediavault/domain/share"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -30,6 +31,8 @@ type PeopleIndex interface {
 	// ItemsOf answers ids of the person's items that are not purged or refused yet, after an id and in their order, some at a time. With
 	// no id to begin after, it is as new as the head of the log.
 	ItemsOf(ctx context.Context, owner domain.UserID, after domain.MediaID) ([]domain.MediaID, error)
+	// SharesTo answers ids of the shares that were given to the person by name and have not ended for good, in the same way.
+	SharesTo(ctx context.Context, person domain.UserID, after domain.ShareID) ([]domain.ShareID, error)
 }
 
 // ErrOutlives is a reason, in somebody's own words, why a person is to be forgotten.
@@ -90,6 +93,31 @@ func (v *Vault) ForgetStates() { v.states.drop() }
 // Settles is for how long after Forget some process may still know a text of the person, where it did not hear of it: from its
 // keys, and from what it folded while it had those.
 func (p *People) Settles() time.Duration { return p.keys.Life() + statesFor }
+
+// EndShares ends every share that was given to a person by name, and with each those that came through it. Doing it again does no harm.
+func (p *People) EndShares(ctx context.Context, env Envelope, subject domain.UserID) error {
+	env = unconditional(env)
+	env.Actor = domain.System()
+	for after := domain.ShareID(""); ; {
+		ids, err := p.index.SharesTo(ctx, subject, after)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		for _, id := range ids {
+			_, err := decide(ctx, p.vault, env, operation{name: "share.revoke", thing: string(id)}, shareStream(id), share.Evolve,
+				func(state share.State) ([]share.Event, error) {
+					if state.Closed {
+						return nil, nil
+					}
+					return share.Revoke{By: env.Actor, Code: share.RecipientForgotten}.Decide(state)
+				})
+			if err != nil {
+				return fmt.Errorf("end share %s: %w", id, err)
+			}
+		}
+		after = ids[len(ids)-1]
+	}
+}
 
 // erasesAtOnce is how many items are erased at once.
 const erasesAtOnce = 8

@@ -116,6 +116,7 @@ func auditRow(rec eventstore.Recorded) AuditRow {
 		case share.Changed:
 			row.Detail = terms(e.Terms)
 		case share.Revoked:
+			row.Detail = string(e.Code)
 		default:
 			row.Detail = summarizeShare(e)
 		}

@@ -135,6 +135,9 @@ func summarizeShare(e share.Event) string {
 	case share.Changed:
 		return "changed a share: " + terms(e.Terms)
 	case share.Revoked:
+		if e.Code == share.RecipientForgotten {
+			return "ended a share: the person to whom it was given was forgotten"
+		}
 		return "revoked a share"
 	case share.EndAnnounced:
 		if e.OpensLeft > 0 {

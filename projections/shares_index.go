@@ -45,6 +45,29 @@ func (s *Shares) SharesOf(ctx context.Context, item domain.MediaID) ([]domain.Sh
 	return idsOfShares(rows), nil
 }
 
+// SharesTo answers ids of the shares that were given to a person by name and are neither revoked nor closed, after an id and in the order
+// of ids; none: that was all. The first time it waits until the read model has come to the head of the log. Errors: ErrNotYet.
+func (s *Shares) SharesTo(ctx context.Context, person domain.UserID, after domain.ShareID) ([]domain.ShareID, error) {
+	if after == "" {
+		head, err := s.engine.source.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.engine.WaitFor(ctx, SharesName, head); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var args Args
+	rows, err := s.view.Query(ctx, "select "+s.view.Columns("s")+" from shares s where s.user_id <> '' and s.user_id = "+args.Add(string(person))+
+		" and s.key > "+args.Add(string(after))+" and not s.revoked and not s.closed and "+At{}.Where("s", &args)+" order by s.key limit 1000", &args)
+	if err != nil {
+		return nil, err
+	}
+	return idsOfShares(rows), nil
+}
+
 func idsOfShares(rows []Version[ShareRow]) []domain.ShareID {
 	ids := make([]domain.ShareID, len(rows))
 	for i, r := range rows {

@@ -79,6 +79,22 @@ func TestShares(t *testing.T) {
 	v.by(alice, shareStream(toAcme), share.Revoked{By: alice.ID})
 	v.settle()
 
+	t.Run("what was given to a person by name and has not ended for good is found page by page", func(t *testing.T) {
+		for person, want := range map[domain.UserID][]domain.ShareID{bob.ID: {toBob}, carol.ID: {toCarol}, alice.ID: {}, "": {}} {
+			got, err := v.shares.SharesTo(ctx, person, "")
+			must(t, err)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s was given %v, want %v", person, got, want)
+			}
+			if len(want) == 0 {
+				continue
+			}
+			if got, err = v.shares.SharesTo(ctx, person, want[0]); err != nil || len(got) > 0 {
+				t.Errorf("%s, next page: %v, %v", person, got, err)
+			}
+		}
+	})
+
 	t.Run("given and received are what they say", func(t *testing.T) {
 		for _, tt := range []struct {
 			name string

@@ -14,8 +14,8 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// Erasure forgets people: it destroys the key of who is to be forgotten, deletes and purges what he has, and takes back what was on
-// its way to him. When no process can know his texts any more it does so once again, for what slipped in meanwhile, and records
+// Erasure forgets people: it destroys the key of who is to be forgotten, deletes and purges what he has, ends what was shared with him,
+// and takes back what was on its way to him. When no process can know his texts any more it does so once again, for what slipped in meanwhile, and records
 // that it is done: what read models took in while a process still knew the key, they forget at that event.
 type Erasure struct {
 	people *commands.People
@@ -82,6 +82,9 @@ func (e *Erasure) Due(ctx context.Context, now time.Time) error {
 
 func (e *Erasure) erase(ctx context.Context, env commands.Envelope, subject domain.UserID) (kept int, err error) {
 	if err := e.takeBack(ctx, subject); err != nil {
+		return 0, err
+	}
+	if err := e.people.EndShares(ctx, env, subject); err != nil {
 		return 0, err
 	}
 	return e.people.EraseItems(ctx, env, subject)

@@ -45,8 +45,10 @@ type Parts struct {
 	// Notifications are what people were told; Recipients is how they want to be.
 	Notifications *projections.Notifications
 	Recipients    Recipients
-	Log           *slog.Logger  // for what cannot be answered to anybody; nil is slog.Default()
-	Heartbeat     time.Duration // of live streams; 0 is 15 s
+	// People are who was forgotten; without it nobody was.
+	People    People
+	Log       *slog.Logger  // for what cannot be answered to anybody; nil is slog.Default()
+	Heartbeat time.Duration // of live streams; 0 is 15 s
 }
 
 // Server answers the routes of Routes.
@@ -68,6 +70,7 @@ type Server struct {
 	parked      ParkedLister
 	told        *projections.Notifications
 	recipients  Recipients
+	people      People
 	log         *slog.Logger
 	beat        time.Duration
 }
@@ -77,7 +80,7 @@ func New(p Parts) *Server {
 	s := &Server{
 		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit,
 		usages: p.Usage, history: p.History, duplicates: p.Duplicates, suggestions: p.Suggestions, told: p.Notifications, recipients: p.Recipients,
-		blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, log: p.Log, beat: p.Heartbeat,
+		blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, people: p.People, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -20,7 +20,7 @@ func (s *Server) Routes() []web.Route {
 		admins     = []domain.Role{domain.RoleAdmin}
 	)
 	const get, head, post = http.MethodGet, http.MethodHead, http.MethodPost
-	return []web.Route{
+	return s.remembered([]web.Route{
 		{Method: get, Path: "/v1/media", Name: "listMedia", Roles: somebody, Handler: s.listMedia},
 		{Method: get, Path: "/v1/media/{id}", Name: "getMedia", Roles: somebody, Handler: s.getMedia},
 		{Method: get, Path: "/v1/media/{id}/content", Name: "getMediaContent", Roles: somebody, Handler: s.mediaContent, Streaming: true},
@@ -59,5 +59,5 @@ func (s *Server) Routes() []web.Route {
 		{Method: get, Path: "/v1/webhooks", Name: "listWebhooks", Roles: somebody, Handler: s.listWebhooks},
 		{Method: get, Path: "/v1/parked", Name: "listParked", Roles: admins, Handler: s.listParked},
 		{Method: get, Path: "/v1/me", Name: "getMe", Roles: somebody, Handler: s.me},
-	}
+	})
 }

@@ -26,6 +26,19 @@ func (r *Ring) Known(ctx context.Context, subject domain.UserID) (bool, error) {
 	return known, nil
 }
 
+// Forgotten reports whether the subject's keys were destroyed: from memory, when they were read in the last 30 s (Life). Where another
+// process destroys them, it is noticed as for Open.
+func (r *Ring) Forgotten(ctx context.Context, subject domain.UserID) (bool, error) {
+	if strings.ContainsRune(string(subject), 0) {
+		return false, nil
+	}
+	k, err := r.lookUp(ctx, subject)
+	if err != nil {
+		return false, err
+	}
+	return k.destroyed, nil
+}
+
 // Life is for how long any process goes on opening texts of a subject whose keys were destroyed, where it did not hear of it. What
 // is read from the log later than that is closed everywhere.
 func (r *Ring) Life() time.Duration { return life }

@@ -173,6 +173,14 @@ func TestRing(t *testing.T) {
 		if _, err := r.Seal(ctx, "fay", []byte("x")); !errors.Is(err, domain.ErrForgotten) {
 			t.Fatalf("sealed: %v", err)
 		}
+		if gone, err := r.Forgotten(ctx, "fay"); !gone || err != nil {
+			t.Fatalf("forgotten: %v, %v", gone, err)
+		}
+		for _, nobody := range []domain.UserID{"never seen at all", "with\x00nought"} {
+			if gone, err := r.Forgotten(ctx, nobody); gone || err != nil {
+				t.Fatalf("%q is forgotten: %v, %v", nobody, gone, err)
+			}
+		}
 		deadline, cancel := context.WithTimeout(ctx, 20*time.Second) // less than the life of what is remembered
 		defer cancel()
 		for {

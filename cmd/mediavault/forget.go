@@ -20,7 +20,7 @@ import (
 
 // forgetting are the commands about people.
 func (a *app) forgetting() *commands.People {
-	return commands.NewPeople(a.vault, a.media, a.keys, a.models.library)
+	return commands.NewPeople(a.vault, a.media, a.keys, belongings{a.models.library, a.models.shares})
 }
 
 func forgetCommand() *cobra.Command {

@@ -98,6 +98,10 @@ func TestAPersonIsForgotten(t *testing.T) {
 	if _, err := fay.Write(ctx, http.MethodPost, "/v1/shares", map[string]any{"media_id": item.ID, "with": map[string]any{"user": "bob"}, "permissions": []string{"view"}}); err != nil {
 		t.Fatal(err)
 	}
+	toFay, err := bob.Write(ctx, http.MethodPost, "/v1/shares", map[string]any{"media_id": others.ID, "with": map[string]any{"user": "fay"}, "permissions": []string{"view"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	report, err := mona.Write(ctx, http.MethodPost, "/v1/media/"+frozen.ID+"/reports", map[string]any{"category": "privacy"})
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +160,18 @@ func TestAPersonIsForgotten(t *testing.T) {
 		}
 	}()
 	eventually(t, "nobody is told her words", 2*time.Minute, func() bool { left = append(only(v), only(beside)...); return len(left) == 0 })
+	for asked, text := range readings(t, others.ID, asked.Stream, moment, map[string]*demo.Client{"fay": fay}) {
+		if !strings.Contains(text, "forgotten") && !strings.Contains(text, "role_not_allowed") && !strings.Contains(text, "no_such_route") {
+			t.Errorf("who was forgotten is answered: %s: %s", asked, text)
+		}
+	}
+	eventually(t, "what was shared with her by name ends, by the vault itself", 2*time.Minute, func() bool {
+		var s struct {
+			Status string `json:"status"`
+			By     string `json:"revoked_by"`
+		}
+		return bob.Do(ctx, http.MethodGet, "/v1/shares/"+toFay.ID, nil, &s) == nil && s.Status == "revoked" && s.By == "system"
+	})
 	status := func(id string) string {
 		var m struct {
 			Status string `json:"status"`

@@ -85,7 +85,8 @@ type Changed struct {
 
 // Revoked ends a share at once.
 type Revoked struct {
-	By domain.UserID `json:"by"`
+	By   domain.UserID `json:"by"`
+	Code Code          `json:"code,omitempty"` // why the vault itself ended it; empty: a person did
 }
 
 // EndAnnounced says that a share is about to end: exactly one of its fields is set. It is said once for the same terms.
@@ -119,7 +120,7 @@ type Closed struct {
 	Code Code `json:"code"`
 }
 
-// Code says what became of a share's item.
+// Code says what became of a share's item, or of whom it was for.
 type Code string
 
 // The codes.
@@ -128,6 +129,8 @@ const (
 	ItemQuarantined Code = "quarantined" // by screening or a moderator, until it is released
 	ItemRemoved     Code = "removed"     // by a moderator; an appeal may bring it back
 	ItemPurged      Code = "purged"      // for good
+
+	RecipientForgotten Code = "recipient_forgotten" // the person to whom it was given was forgotten
 )
 
 // EventType implements domain.Event.

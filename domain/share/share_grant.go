@@ -233,8 +233,9 @@ func (e Changed) evolve(s State) State {
 
 // Revoke ends a share at once.
 type Revoke struct {
-	By  domain.Actor
-	Org domain.OrgID // to which the item belongs: a fact of its stream
+	By   domain.Actor
+	Org  domain.OrgID // to which the item belongs: a fact of its stream
+	Code Code         // why, when it is the vault itself
 }
 
 // Decide revokes, for whoever granted, the item's owner, his organisation's admin, and the vault itself.
@@ -247,7 +248,7 @@ func (c Revoke) Decide(s State) ([]Event, error) {
 	if s.Revoked {
 		return nil, nil
 	}
-	return []Event{Revoked{By: c.By.ID}}, nil
+	return []Event{Revoked{By: c.By.ID, Code: c.Code}}, nil
 }
 
 func (e Revoked) evolve(s State) State { s.Revoked = true; return s }

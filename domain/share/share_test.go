@@ -170,6 +170,9 @@ func TestChangeAndRevoke(t *testing.T) {
 		for _, by := range []domain.Actor{alice, {ID: "dave"}, chief, domain.System()} {
 			given(t, resold).When(share.Revoke{By: by, Org: "acme"}.Decide).Then(share.Revoked{By: by.ID})
 		}
+		ended := share.Revoked{By: domain.System().ID, Code: share.RecipientForgotten}
+		given(t, resold).When(share.Revoke{By: domain.System(), Code: share.RecipientForgotten}.Decide).Then(ended)
+		given(t, resold, ended).When(share.Revoke{By: domain.System(), Code: share.RecipientForgotten}.Decide).Nothing()
 	})
 	t.Run("an expired share can be prolonged, and changed without being prolonged", func(t *testing.T) {
 		t.Parallel()
@@ -285,6 +288,6 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	domaintest.Golden(t, share.Types, user, link,
 		granted(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"}, share.View),
 		share.Changed{By: "alice", Terms: terms}, share.Revoked{By: "alice"},
-		share.EndAnnounced{ExpiresAt: now}, share.EndAnnounced{OpensLeft: 2}, share.Expired{ExpiresAt: now}, share.Exhausted{Opens: 10},
+		share.Revoked{By: domain.System().ID, Code: share.RecipientForgotten}, share.EndAnnounced{ExpiresAt: now}, share.EndAnnounced{OpensLeft: 2}, share.Expired{ExpiresAt: now}, share.Exhausted{Opens: 10},
 		share.Suspended{Code: share.ItemQuarantined}, share.Resumed{Code: share.ItemQuarantined}, share.Closed{Code: share.ItemPurged})
 }
