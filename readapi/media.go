@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/internal/web"
 	"github.com/mediavault-io/mediavault/projections"
 )
@@ -106,7 +108,7 @@ func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
 	q := web.NewQuery(r)
 	page := q.Page(pageSize, maxPageSize)
 	query := projections.MediaQuery{
-		Text: q.String("q", 200), Type: q.String("type", 100), Tag: q.String("tag", 100),
+		Text: q.String("q", 200), Type: mediaType(q), Tag: q.String("tag", 100),
 		Status: projections.MediaStatus(q.Enum("status", "", statuses()...)), Owner: domain.UserID(q.String("owner", 255)),
 		From: q.Time("from"), To: q.Time("to"),
 		Sort: q.Enum("sort", "", bothWays("created_at", "updated_at", "title", "size")...),
@@ -135,6 +137,21 @@ func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return web.JSON(w, http.StatusOK, web.NewList(items, found.Total, page, found.Next).AtLeast(found.More))
+}
+
+// mediaType reads type: a MIME type that the vault accepts, or the part of one before the slash.
+func mediaType(q *web.Query) string {
+	var wide, all []string
+	for _, f := range media.Formats() {
+		kind, _, _ := strings.Cut(f.Type, "/")
+		wide, all = append(wide, kind), append(all, f.Type)
+	}
+	said := strings.ToLower(q.String("type", 100))
+	slices.Sort(wide)
+	if wide = slices.Compact(wide); said != "" && !slices.Contains(wide, said) && !slices.Contains(all, said) {
+		q.Refuse("type", "accepted is one of "+strings.Join(wide, ", ")+", or one of the MIME types "+strings.Join(all, ", "))
+	}
+	return said
 }
 
 // bothWays are the names, and each with a leading minus.

@@ -69,6 +69,7 @@ func TestMediaIsFoundByWhomItConcerns(t *testing.T) {
 		t.Errorf("pages: %+v, %+v", first, second)
 	}
 	v.refused(400, "invalid", "bob user", "/v1/media?page_size=1&cursor="+first.NextCursor)
+	v.refused(400, "invalid", "bob user", "/v1/media?type=banana")
 }
 
 func TestOneItem(t *testing.T) {
