@@ -68,3 +68,12 @@ func (m Media) Handed(v FileVersion, own bool) (object domain.ObjectKey, size in
 	}
 	return clean.Object, clean.Size, clean.SHA256
 }
+
+// MediaTypes are the MIME types that items can have.
+func MediaTypes() []string {
+	var names []string
+	for _, f := range media.Formats() {
+		names = append(names, f.Type)
+	}
+	return names
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/mediavault-io/mediavault/domain"
-	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/internal/web"
 	"github.com/mediavault-io/mediavault/projections"
 )
@@ -142,9 +141,9 @@ func (s *Server) listMedia(w http.ResponseWriter, r *http.Request) error {
 // mediaType reads type: a MIME type that the vault accepts, or the part of one before the slash.
 func mediaType(q *web.Query) string {
 	var wide, all []string
-	for _, f := range media.Formats() {
-		kind, _, _ := strings.Cut(f.Type, "/")
-		wide, all = append(wide, kind), append(all, f.Type)
+	for _, name := range projections.MediaTypes() {
+		kind, _, _ := strings.Cut(name, "/")
+		wide, all = append(wide, kind), append(all, name)
 	}
 	said := strings.ToLower(q.String("type", 100))
 	slices.Sort(wide)

@@ -177,6 +177,7 @@ func (s *story) until(id, status string, version int) int64 {
 		if err != nil {
 			return fmt.Errorf("wait until %s is %s (it is %s): %w", id, status, it.Status, err)
 		}
+		s.after = max(s.after, it.Position) // what the vault did by itself, the others' reads wait for, too
 		s.say("%q is %s", it.Title, it.Status)
 		return nil
 	})
