@@ -11,9 +11,6 @@ const (
 	Anyone       Exposure = "anyone"       // whoever holds a link
 )
 
-// Exposures are all circles, from the narrowest.
-func Exposures() []Exposure { return []Exposure{Private, Organisation, Partner, Anyone} }
-
 // weight is how much worse it is when a circle sees something than when its owner does.
 func (e Exposure) weight() int {
 	switch e {
