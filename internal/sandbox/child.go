@@ -264,6 +264,8 @@ func (c *child) verdict(step string, late bool) *Failure {
 		f.Code = OutOfMemory
 	case state != nil && killed(state) && f.Detail == "":
 		f.Code = Killed
+	case state != nil && !strings.Contains(f.Detail, "panic:") && memoryOf(state) > c.limits.Memory/2:
+		f.Code = OutOfMemory // with so much in hand: the runtime falls over in many ways when it gets no more
 	}
 	return f
 }

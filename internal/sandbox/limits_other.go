@@ -26,3 +26,5 @@ func limitCPU(time.Duration) error { return nil }
 func cpuTime() time.Duration { return 0 }
 
 func cpuKilled(*os.ProcessState) bool { return false }
+
+func memoryOf(*os.ProcessState) int64 { return 0 }
