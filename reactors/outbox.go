@@ -98,18 +98,21 @@ func (o outbox) together(ctx context.Context, lane string, limit int) (letters [
 	if err != nil || len(all) == 0 {
 		return nil, "", err
 	}
-	first, last := all[0], all[len(all)-1]
-	if digest = first.digest; digest == "" {
-		digest = domain.Derive("digest", string(first.person), strconv.FormatInt(int64(first.position), 10), strconv.FormatInt(int64(last.position), 10)).String()
-		return all, digest, o.exec(ctx, `UPDATE reactor_outbox SET digest = $5 WHERE reactor = $1 AND lane = $2 AND position BETWEEN $3 AND $4`,
-			o.reactor, lane, first.position, last.position, digest)
-	}
+	first := all[0]
+	var positions []int64
 	for _, l := range all {
-		if l.digest == digest {
-			letters = append(letters, l)
+		if l.digest == first.digest {
+			letters, positions = append(letters, l), append(positions, int64(l.position))
 		}
 	}
-	return letters, digest, nil
+	if digest = first.digest; digest != "" {
+		return letters, digest, nil
+	}
+	last := positions[len(positions)-1]
+	digest = domain.Derive("digest", string(first.person), strconv.FormatInt(positions[0], 10), strconv.FormatInt(last, 10)).String()
+	// These and no others: letters are not put in their order, and one that came in between was not read.
+	return letters, digest, o.exec(ctx, `UPDATE reactor_outbox SET digest = $4 WHERE reactor = $1 AND lane = $2 AND position = ANY($3)`,
+		o.reactor, lane, positions, digest)
 }
 
 // gone forgets letters, sent or given up.
