@@ -55,6 +55,7 @@ type FileVersion struct {
 	Verdict  media.Verdict    `json:"verdict,omitempty"` // "": not screened yet
 	Score    int              `json:"score"`             // security score, 0 (worst) to 100; NoScore: not screened yet
 	Cleared  bool             `json:"cleared,omitempty"` // a moderator let it pass after a verdict of review
+	Reasons  []string         `json:"reasons,omitempty"` // codes, for which screening withholds it; see media.Screened
 	// Seen is what the bytes say about themselves; nil: nothing, or nobody looked.
 	Seen        *Seen              `json:"seen,omitempty"`
 	Derivatives []media.Derivative `json:"derivatives,omitempty"`
@@ -157,7 +158,7 @@ func (libraryModel) Evolve(_ string, m Media, rec eventstore.Recorded) (Media, b
 		}
 	case media.Screened:
 		if v := m.version(e.Version); v != nil {
-			v.Verdict, v.Score, v.Cleared = e.Verdict, e.Score, false
+			v.Verdict, v.Score, v.Cleared, v.Reasons = e.Verdict, e.Score, false, e.Reasons()
 			m.choose(m.Version)
 		}
 	case media.Inspected:
@@ -239,7 +240,7 @@ func (m *Media) choose(number int) {
 
 func (m *Media) clear(s media.Source) {
 	if v := m.version(s.Version); v != nil && s.Case != "" {
-		v.Cleared = true
+		v.Cleared, v.Reasons = true, nil
 	}
 }
 
@@ -249,7 +250,7 @@ func (m *Media) forget() {
 	m.Title, m.Description, m.Tags, m.FileName = "", "", nil, ""
 	for i := range m.Versions {
 		v := &m.Versions[i]
-		v.Name, v.Seen, v.Derivatives, v.Blurhash = "", nil, nil, ""
+		v.Name, v.Seen, v.Derivatives, v.Blurhash, v.Reasons = "", nil, nil, "", nil
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // the bytes of JSON, a tenth of its cost. Whoever adds a field raises packedFormat, and the table is built again.
 
 // packedFormat is the first byte.
-const packedFormat = 1
+const packedFormat = 2
 
 // appendPacked implements packable.
 func (vs *FileVersions) appendPacked(buf []byte) []byte {
@@ -34,6 +34,10 @@ func (vs *FileVersions) appendPacked(buf []byte) []byte {
 		p.text(string(v.Verdict))
 		p.int(int64(v.Score))
 		p.bool(v.Cleared)
+		p.int(int64(len(v.Reasons)))
+		for _, code := range v.Reasons {
+			p.text(code)
+		}
 		p.bool(v.Seen != nil)
 		if v.Seen != nil {
 			p.seen(v.Seen)
@@ -60,6 +64,9 @@ func (vs *FileVersions) readPacked(b []byte) error {
 			Number: int(u.int()), Name: u.text(), Type: u.text(), Declared: u.text(), Size: u.int(), SHA256: u.digest(),
 			Object: domain.ObjectKey(u.text()), Way: media.Way(u.text()), Uploaded: u.time(), Verdict: media.Verdict(u.text()),
 			Score: int(u.int()), Cleared: u.bool(),
+		}
+		for r := u.int(); r > 0 && u.err == nil; r-- {
+			v.Reasons = append(v.Reasons, u.text())
 		}
 		if u.bool() {
 			v.Seen = u.seen()

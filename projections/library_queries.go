@@ -223,6 +223,18 @@ func (it Item) HandedTo(viewer domain.Actor, v FileVersion) (object domain.Objec
 	return it.Handed(v, viewer.ID == it.Owner || isStaff(viewer))
 }
 
+// ReasonsFor are the codes for which an upload was refused, for everybody who sees it; or those for which screening withholds a version
+// (0: the current one), for the item's owner alone: others are told what screening said, if at all, by the chain of moderation.
+func (it Item) ReasonsFor(viewer domain.Actor, version int) []string {
+	if version == 0 {
+		version = it.Version
+	}
+	if v := it.version(version); v != nil && viewer.Known() && viewer.ID == it.Owner {
+		return v.Reasons
+	}
+	return it.Reasons
+}
+
 func itemOf(v Version[Media]) Item {
 	return Item{ID: domain.MediaID(v.Key), Media: v.Row, Position: v.From}
 }

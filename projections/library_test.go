@@ -237,26 +237,32 @@ func TestLibrary(t *testing.T) {
 		s := newShelf(t)
 		file := media.File{Name: domain.NewPersonal("alice", "two.pdf"), Type: "application/pdf", Size: 7, Object: "o2", Way: media.WayBody}
 		source := media.Source{Case: "c", Number: 1, By: "m", Version: 2}
+		doubtful := []media.Stage{
+			{Name: "content", Verdict: media.VerdictReview, Codes: []string{"decoder_timeout"}}, {Name: "name", Verdict: media.VerdictReview},
+			{Name: "malware", Verdict: media.VerdictClean, Codes: []string{"no_scanner"}},
+		}
+		dangerous := []media.Stage{{Name: "malware", Verdict: media.VerdictBlocked, Codes: []string{"malware", "eicar"}}, doubtful[1]}
 		steps := []struct {
 			event domain.Event
 			want  MediaStatus
+			why   string
 		}{
-			{media.UploadRequested{Media: "a", Owner: "alice", Size: 5}, StatusPending},
-			{media.Uploaded{Media: "a", Owner: "alice", File: media.File{Type: "image/png", Size: 5}}, StatusProcessing},
-			{media.Screened{Version: 1, Verdict: media.VerdictClean, Score: 90}, StatusAvailable},
-			{media.VersionAdded{Version: 2, File: file}, StatusProcessing},
-			{media.Screened{Version: 2, Verdict: media.VerdictReview, Score: 40}, StatusReview},
-			{media.Released{Source: source}, StatusAvailable},
-			{media.Restricted{Source: source}, StatusRestricted},
-			{media.Quarantined{Source: source}, StatusQuarantined},
-			{media.Removed{Source: source}, StatusRemoved},
-			{media.Released{Source: source}, StatusAvailable},
-			{media.Screened{Version: 2, Verdict: media.VerdictBlocked, Score: 0}, StatusQuarantined},
-			{media.RolledBack{Version: 1, From: 2}, StatusAvailable},
-			{media.Deleted{By: "alice"}, StatusDeleted},
-			{media.Restored{By: "alice"}, StatusAvailable},
-			{media.Deleted{By: "alice"}, StatusDeleted},
-			{media.Purged{By: "alice"}, StatusPurged},
+			{media.UploadRequested{Media: "a", Owner: "alice", Size: 5}, StatusPending, "[]"},
+			{media.Uploaded{Media: "a", Owner: "alice", File: media.File{Type: "image/png", Size: 5}}, StatusProcessing, "[]"},
+			{media.Screened{Version: 1, Verdict: media.VerdictClean, Score: 90}, StatusAvailable, "[]"},
+			{media.VersionAdded{Version: 2, File: file}, StatusProcessing, "[]"},
+			{media.Screened{Version: 2, Verdict: media.VerdictReview, Score: 40, Stages: doubtful}, StatusReview, "[decoder_timeout name]"},
+			{media.Released{Source: source}, StatusAvailable, "[]"},
+			{media.Restricted{Source: source}, StatusRestricted, "[]"},
+			{media.Quarantined{Source: source}, StatusQuarantined, "[]"},
+			{media.Removed{Source: source}, StatusRemoved, "[]"},
+			{media.Released{Source: source}, StatusAvailable, "[]"},
+			{media.Screened{Version: 2, Verdict: media.VerdictBlocked, Score: 0, Stages: dangerous}, StatusQuarantined, "[eicar malware]"},
+			{media.RolledBack{Version: 1, From: 2}, StatusAvailable, "[]"},
+			{media.Deleted{By: "alice"}, StatusDeleted, "[]"},
+			{media.Restored{By: "alice"}, StatusAvailable, "[]"},
+			{media.Deleted{By: "alice"}, StatusDeleted, "[]"},
+			{media.Purged{By: "alice"}, StatusPurged, "[]"},
 		}
 		for _, step := range steps {
 			s.append(t, "media-a", step.event)
@@ -267,6 +273,9 @@ func TestLibrary(t *testing.T) {
 			sure(t, err)
 			if item.Status != step.want || item.Revision != eventstore.Revision(i) || int(item.Position) != i+1 {
 				t.Errorf("after %T: %s, revision %d at %d", step.event, item.Status, item.Revision, item.Position)
+			}
+			if got := fmt.Sprint(item.ReasonsFor(aliceOfAcme, 0)); got != step.why || len(item.ReasonsFor(domain.Actor{ID: "bob"}, 0)) > 0 {
+				t.Errorf("after %T: reasons %s, not %s; others see %v", step.event, got, step.why, item.ReasonsFor(domain.Actor{ID: "bob"}, 0))
 			}
 		}
 		item, err := s.library.Item(t.Context(), aliceOfAcme, "a", AsOf(5))

@@ -56,6 +56,7 @@ type mediaVersion struct {
 	Verdict       string        `json:"verdict,omitempty"`
 	SecurityScore *int          `json:"security_score,omitempty"`
 	Cleared       bool          `json:"cleared,omitempty"`
+	Reasons       []string      `json:"reasons,omitempty"`
 }
 
 func itemOf(it projections.Item, viewer domain.Actor) mediaItem {
@@ -66,7 +67,7 @@ func itemOf(it projections.Item, viewer domain.Actor) mediaItem {
 	item := mediaItem{
 		ID: it.ID, Owner: it.Owner, Organisation: it.Org, Title: it.Title, Description: it.Description, Tags: tags, Erased: it.Erased,
 		Status: string(it.Status), Version: it.Version, Filename: it.FileName, ContentType: it.Type, Size: it.Size, SHA256: it.SHA256,
-		SecurityScore: scoreOf(it.Score), Reasons: it.Reasons, CreatedAt: it.Created.UTC(), UpdatedAt: it.Updated.UTC(),
+		SecurityScore: scoreOf(it.Score), Reasons: it.ReasonsFor(viewer, 0), CreatedAt: it.Created.UTC(), UpdatedAt: it.Updated.UTC(),
 		Revision: int64(it.Revision), Position: int64(it.Position), MetadataKept: it.Kept,
 	}
 	if it.Version >= 1 && it.Version <= len(it.Versions) {
@@ -77,12 +78,13 @@ func itemOf(it projections.Item, viewer domain.Actor) mediaItem {
 	return item
 }
 
-func versionsOf(it projections.Item) []mediaVersion {
+func versionsOf(it projections.Item, viewer domain.Actor) []mediaVersion {
 	all := make([]mediaVersion, 0, len(it.Versions))
 	for _, v := range it.Versions {
 		all = append(all, mediaVersion{
 			Version: v.Number, Filename: v.Name, ContentType: v.Type, DeclaredType: v.Declared, Size: v.Size, SHA256: v.SHA256,
 			Way: string(v.Way), UploadedAt: v.Uploaded.UTC(), Verdict: string(v.Verdict), SecurityScore: scoreOf(v.Score), Cleared: v.Cleared,
+			Reasons: it.ReasonsFor(viewer, v.Number),
 		})
 	}
 	return all
@@ -250,7 +252,7 @@ func (s *Server) getMedia(w http.ResponseWriter, r *http.Request) error {
 	}
 	item := itemOf(it, viewer)
 	if it.SeesVersions(viewer) {
-		item.Versions = versionsOf(it)
+		item.Versions = versionsOf(it, viewer)
 	}
 	return web.JSON(w, http.StatusOK, item)
 }

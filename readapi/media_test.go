@@ -18,7 +18,11 @@ type item struct {
 	ID, Owner, Title, Status, Filename, SHA256 string
 	Version                                    int
 	Revision, Position                         int64
-	Versions                                   []struct{ Version int }
+	Reasons                                    []string
+	Versions                                   []struct {
+		Version int
+		Reasons []string
+	}
 }
 
 type list struct {
@@ -153,6 +157,42 @@ func TestOneItem(t *testing.T) {
 		v.refused(400, "invalid", "alice user", path, "Vault-After", "soon")
 		v.refused(400, "invalid", "alice user", path, "Vault-After", "-1")
 	})
+}
+
+func TestAnOwnerSeesWhyHisItemWaitsAndNobodyElseDoes(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	id, clean := v.upload("alice", "harbour.png", []byte("harbour"), "acme")
+	path := "/v1/media/" + string(id)
+	v.by("alice", mediaStream(id), media.VersionAdded{Version: 2, File: v.file("alice", "two.png", "image/png", []byte("two"))})
+	doubt := v.by("system", mediaStream(id), media.Screened{Version: 2, Verdict: media.VerdictReview, Score: 55, Stages: []media.Stage{
+		{Name: "malware", Verdict: media.VerdictClean, Codes: []string{"no_scanner"}},
+		{Name: "content", Verdict: media.VerdictReview, Codes: []string{"decoder_timeout"}},
+	}})
+	got := into[item](v, "alice user", path, after(doubt)...)
+	if got.Status != "review" || fmt.Sprint(got.Reasons) != "[decoder_timeout]" || fmt.Sprint(got.Versions) != "[{1 []} {2 [decoder_timeout]}]" {
+		t.Errorf("%+v", got)
+	}
+	if got := into[list](v, "alice user", "/v1/media?status=review"); len(got.Items) != 1 || fmt.Sprint(got.Items[0].Reasons) != "[decoder_timeout]" {
+		t.Errorf("in a list: %+v", got)
+	}
+	for _, who := range []string{"mona moderator", "carl partner acme", "audrey auditor"} {
+		a := v.get(who, path)
+		if a.StatusCode != 200 || strings.Contains(string(a.body), "decoder_timeout") {
+			t.Errorf("%s: %d %s", who, a.StatusCode, a.body)
+		}
+	}
+	v.refused(404, "not_found", "mallory user", path)
+
+	passed := v.by("system", mediaStream(id), media.Released{Source: media.Source{Case: "c", Number: 1, By: "mona", Version: 2}})
+	if got := into[item](v, "alice user", path, after(passed)...); got.Status != "available" || len(got.Reasons) > 0 {
+		t.Errorf("after it was let pass: %+v", got)
+	}
+	for at, want := range map[int64]string{clean: "[]", doubt: "[decoder_timeout]"} {
+		if got := into[item](v, "alice user", fmt.Sprintf("%s?as_of=%d", path, at)); fmt.Sprint(got.Reasons) != want {
+			t.Errorf("as of %d: %+v", at, got)
+		}
+	}
 }
 
 func TestHistoryAndAccessTellWhatHappenedAndWhoMaySee(t *testing.T) {

@@ -1,5 +1,7 @@
 package media
 
+import "slices"
+
 // The parts of the security score.
 const (
 	fullScore     = 100
@@ -42,4 +44,33 @@ func Verdicts(stages []Stage, minScore int) Verdict {
 		return VerdictReview
 	}
 	return worst
+}
+
+// CodeLowScore is the reason of a version that waits because its score is too low, and not because of any one stage.
+const CodeLowScore = "low_score"
+
+// Reasons are the codes for which the version is withheld, each once and sorted: those of the stages that said so, or the stage's name
+// where it gave none; where only the score did, low_score and what cost it. A version that is clean has none.
+func (e Screened) Reasons() []string {
+	var codes []string
+	if e.Verdict != VerdictReview && e.Verdict != VerdictBlocked {
+		return nil
+	}
+	for _, s := range e.Stages {
+		switch {
+		case s.Verdict != e.Verdict:
+		case len(s.Codes) == 0:
+			codes = append(codes, s.Name)
+		default:
+			codes = append(codes, s.Codes...)
+		}
+	}
+	if codes == nil {
+		codes = []string{CodeLowScore}
+		for _, s := range e.Stages {
+			codes = append(codes, s.Codes...)
+		}
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
 }

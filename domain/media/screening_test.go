@@ -52,6 +52,31 @@ func TestScreen(t *testing.T) {
 	})
 }
 
+func TestReasonsAreWhatSentAVersionToPeople(t *testing.T) {
+	t.Parallel()
+	noted := media.Stage{Name: "malware", Verdict: media.VerdictClean, Codes: []string{"no_scanner"}}
+	odd := media.Stage{Name: "content", Verdict: media.VerdictReview, Codes: []string{"undecodable", "polyglot"}}
+	again := media.Stage{Name: "type", Verdict: media.VerdictReview, Codes: []string{"polyglot"}}
+	mute := media.Stage{Name: "name", Verdict: media.VerdictReview}
+	virus := media.Stage{Name: "malware", Verdict: media.VerdictBlocked, Codes: []string{"malware", "eicar"}}
+	for _, tt := range []struct {
+		verdict media.Verdict
+		stages  []media.Stage
+		want    string
+	}{
+		{"", nil, "[]"},
+		{media.VerdictClean, []media.Stage{noted}, "[]"},
+		{media.VerdictReview, []media.Stage{noted, odd, again, mute}, "[name polyglot undecodable]"},
+		{media.VerdictReview, []media.Stage{noted}, "[low_score no_scanner]"},
+		{media.VerdictReview, nil, "[low_score]"},
+		{media.VerdictBlocked, []media.Stage{odd, virus}, "[eicar malware]"},
+	} {
+		if got := fmt.Sprint(media.Screened{Version: 1, Verdict: tt.verdict, Stages: tt.stages}.Reasons()); got != tt.want {
+			t.Errorf("%s %v: %s, not %s", tt.verdict, tt.stages, got, tt.want)
+		}
+	}
+}
+
 func enforce(number int, action media.Act) media.Enforce {
 	return media.Enforce{By: system, Action: action, Source: media.Source{Case: "c1", Number: number, By: "mod", Version: 1}}
 }
