@@ -113,11 +113,16 @@ func (c *change) plan(events []eventstore.Recorded) []step {
 const reasonSize = 4000
 
 func (c *change) park(key string, rec *eventstore.Recorded, reason string) {
+	c.now[key] = true
+	c.aside = append(c.aside, asideOf(key, rec, reason))
+}
+
+// asideOf sets an event aside. A reason quotes what it failed at, which may be anything; Postgres stores text alone.
+func asideOf(key string, rec *eventstore.Recorded, reason string) aside {
 	if len(reason) > reasonSize {
 		reason = reason[:reasonSize]
 	}
-	c.now[key] = true
-	c.aside = append(c.aside, aside{key, rec.Position, strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")})
+	return aside{key, rec.Position, strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "")}
 }
 
 // load fetches the current rows of the keys that are not known yet.

@@ -62,7 +62,7 @@ func (p tallies) Keys(rec eventstore.Recorded) []string {
 func (p tallies) Evolve(key string, t tally, rec eventstore.Recorded) (tally, bool) {
 	if s := p.stumble.Load(); s != nil && *s == key && t.Count >= 4 {
 		t.Types = append(t.Types[:0], "half done")
-		panic("stumbled over " + key)
+		panic("stumbled over " + key + " \x00\xff" + strings.Repeat("ü", reasonSize)) // no text that Postgres stores
 	}
 	if _, ends := rec.Event.(share.Revoked); ends {
 		return t, false
@@ -268,6 +268,11 @@ func TestParking(t *testing.T) {
 		verified(t, e) // as of before what is parked
 		if n, err := e.Retry(t.Context(), p.Name(), bad); err != nil || n != 0 {
 			t.Fatalf("retry of what still panics: %d, %v", n, err)
+		}
+		_, err = e.Rebuild(t.Context(), p.Name(), RebuildOptions{})
+		sure(t, err)
+		if list, err = e.Parked(t.Context()); err != nil || len(list) != 1 || list[0].Events != 4 || !strings.Contains(list[0].Reason, "stumbled over m1") {
+			t.Fatalf("parked after a rebuild: %+v, %v", list, err)
 		}
 		p.stumble.Store(nil)
 		n, err := e.Retry(t.Context(), p.Name(), bad)

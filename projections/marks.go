@@ -194,6 +194,8 @@ type Status struct {
 
 // Statuses are those of all read models of this engine, in their order.
 func (e *Engine) Statuses(ctx context.Context) ([]Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	head, err := e.source.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("head of the log: %w", err)

@@ -31,6 +31,8 @@ type Parked struct {
 
 // Parked lists what is parked, in all read models of this engine, oldest first.
 func (e *Engine) Parked(ctx context.Context) ([]Parked, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
 	rows, err := e.pool.Query(ctx, `
 		select distinct on (projection, key) projection, key, position, reason, at, count(*) over (partition by projection, key)
 		from projection_parked where projection = any($1) order by projection, key, position`, e.Names())

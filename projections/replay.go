@@ -70,7 +70,7 @@ func (r *replay) pass(ctx context.Context, p pass) (more []pass, err error) {
 	}
 	set := func(key string, rec *eventstore.Recorded, reason string) {
 		parked[key] = true
-		asides[key] = append(asides[key], aside{key, rec.Position, reason})
+		asides[key] = append(asides[key], asideOf(key, rec, reason))
 	}
 	err = r.read(ctx, func(events []eventstore.Recorded) error {
 		for i := range events {
