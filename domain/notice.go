@@ -12,6 +12,7 @@ const (
 	TopicShareEnded      Topic = "share_ended"      // a share that I gave expired, or is used up
 	TopicUploadRefused   Topic = "upload_refused"   // my upload was not accepted
 	TopicItemQuarantined Topic = "item_quarantined" // screening took my item out of circulation
+	TopicItemInReview    Topic = "item_in_review"   // screening wants a person to look at my item
 	TopicItemDecided     Topic = "item_decided"     // a moderator decided about my item
 	TopicAppealDecided   Topic = "appeal_decided"   // my appeal was judged
 	TopicCaseAssigned    Topic = "case_assigned"    // a case was put into my hands
@@ -21,7 +22,7 @@ const (
 // Topics are all topics.
 func Topics() []Topic {
 	return []Topic{
-		TopicShareGranted, TopicShareEnding, TopicShareEnded, TopicUploadRefused, TopicItemQuarantined, TopicItemDecided,
+		TopicShareGranted, TopicShareEnding, TopicShareEnded, TopicUploadRefused, TopicItemQuarantined, TopicItemInReview, TopicItemDecided,
 		TopicAppealDecided, TopicCaseAssigned, TopicReportDecided,
 	}
 }

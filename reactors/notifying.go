@@ -30,7 +30,7 @@ func (Notifying) Name() string { return "notifying" }
 func (Notifying) Types() []string {
 	return []string{
 		share.Granted{}.EventType(), share.EndAnnounced{}.EventType(), share.Expired{}.EventType(), share.Exhausted{}.EventType(),
-		media.UploadRefused{}.EventType(), media.Quarantined{}.EventType(),
+		media.UploadRefused{}.EventType(), media.Screened{}.EventType(), media.Quarantined{}.EventType(),
 		moderation.Reported{}.EventType(), moderation.Decided{}.EventType(), moderation.AppealDecided{}.EventType(), moderation.Assigned{}.EventType(),
 	}
 }
@@ -91,6 +91,11 @@ func (n Notifying) notices(ctx context.Context, rec eventstore.Recorded) ([]noti
 		return n.giver(ctx, rec, domain.TopicShareEnded, "exhausted")
 	case media.UploadRefused:
 		return []notice{{e.Owner, notification.About{Topic: domain.TopicUploadRefused, Media: e.Media, Code: strings.Join(e.Reasons, ",")}}}, nil
+	case media.Screened:
+		if e.Verdict != media.VerdictReview {
+			return nil, nil
+		}
+		return n.owner(ctx, notification.About{Topic: domain.TopicItemInReview, Media: domain.MediaID(rec.Stream.ID()), Code: strings.Join(e.Reasons(), ",")})
 	case media.Quarantined:
 		if e.Code != media.CodeScreening {
 			return nil, nil // the moderator's decision tells

@@ -67,6 +67,11 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		{"`share.exhausted` | who gave the share", "system", shareStream(given), share.Exhausted{Opens: 5}, "alice share_ended"},
 		{"`media.upload_refused` in the answer to who uploads | nobody: the answer tells", "bob", mediaStream(atOnce), media.UploadRefused{Media: atOnce, Owner: "bob", Reasons: []string{"too_large"}}, ""},
 		{"`media.upload_refused` of an upload that was announced | who uploaded", "bob", mediaStream(upload), media.UploadRefused{Media: upload, Owner: "bob", Reasons: []string{"too_large"}}, "bob upload_refused"},
+		{
+			"`media.screened`: a person has to look | the item's owner", "system", mediaStream(item),
+			media.Screened{Version: 1, Verdict: media.VerdictReview, Stages: []media.Stage{{Name: "content", Verdict: media.VerdictReview, Codes: []string{"undecodable"}}}}, "alice item_in_review",
+		},
+		{"`media.screened` with another verdict | nobody", "system", mediaStream(item), media.Screened{Version: 1, Verdict: media.VerdictClean, Score: 100}, ""},
 		{"`media.quarantined` by screening | the item's owner", "system", mediaStream(item), media.Quarantined{Code: media.CodeScreening}, "alice item_quarantined"},
 		{"`media.quarantined` by a decision | nobody: the decision tells", "system", mediaStream(item), media.Quarantined{Code: media.CodeModeration}, ""},
 		{"`moderation.decided` that takes something away | the item's owner", "mona", file, moderation.Decided{Number: 1, Media: item, By: "mona", Action: moderation.Remove}, "alice item_decided"},

@@ -24,6 +24,11 @@ func sentence(a notification.About) string {
 		return fmt.Sprintf("Your upload %s was not accepted: %s.", a.Media, a.Code)
 	case domain.TopicItemQuarantined:
 		return fmt.Sprintf("Your item %s was quarantined.", a.Media)
+	case domain.TopicItemInReview:
+		if a.Code == "" {
+			return fmt.Sprintf("Your item %s waits for a person to look at it.", a.Media)
+		}
+		return fmt.Sprintf("Your item %s waits for a person to look at it: %s.", a.Media, a.Code)
 	case domain.TopicItemDecided:
 		if a.Code == string(moderation.Approve) {
 			return fmt.Sprintf("A moderator looked at your item %s, and let it be.", a.Media)

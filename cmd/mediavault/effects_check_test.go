@@ -167,6 +167,10 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 		switch e.Type {
 		case "media.uploaded":
 			owner[strings.TrimPrefix(e.Stream, "media-")] = f.Owner
+		case "media.screened":
+			if f.Verdict == "review" {
+				want[told(owner[strings.TrimPrefix(e.Stream, "media-")], "item_in_review", e.Position)]++
+			}
 		case "share.granted":
 			if f.With.Kind == "user" {
 				want[told(f.With.User, "share_granted", e.Position)]++
