@@ -24,7 +24,7 @@ var (
 	ErrKeyInvalid    = domain.Refuse(domain.Invalid, "invalid", "an idempotency key has 1 to 255 visible ASCII characters").On("Idempotency-Key")
 	ErrBusy          = domain.Refuse(domain.Unavailable, "busy", "too many change this at once; ask again")
 	ErrForgotten     = domain.Refuse(domain.Forbidden, "forgotten", "the person was forgotten: nothing can be said by him, or about him")
-	ErrReason        = domain.Refuse(domain.Invalid, "invalid", "a reason has at most 1,000 bytes").On("Vault-Reason")
+	ErrReason        = domain.Refuse(domain.Invalid, "invalid", "a reason has at most 500 characters").On("Vault-Reason")
 )
 
 // Receipt says where a command left its mark, or, when there was nothing to say, where the stream stood.

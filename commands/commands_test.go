@@ -152,7 +152,7 @@ func TestIdempotency(t *testing.T) {
 			refused(t, err, commands.ErrKeyInvalid)
 		}
 		env := by(alice)
-		env.Reason = strings.Repeat("r", 1001)
+		env.Reason = strings.Repeat("r", 501)
 		_, err := v.media.Describe(t.Context(), env, id, title("One"))
 		refused(t, err, commands.ErrReason)
 	})

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -28,8 +29,8 @@ type Envelope struct {
 	Started        time.Time // when the request began; zero: now
 }
 
-// maxReason bounds a reason, in bytes.
-const maxReason = 1000
+// maxReason bounds a reason, in characters.
+const maxReason = 500
 
 // unconditional is the envelope for what is done again whenever it is asked for, whatever revision the thing is at: what the vault
 // does for itself on the way, and each access, which is one of its own.
@@ -61,7 +62,7 @@ func (v *Vault) metadata(env Envelope, op operation) (eventstore.Metadata, error
 			return eventstore.Metadata{}, err
 		}
 	}
-	if len(env.Reason) > maxReason {
+	if utf8.RuneCountInString(env.Reason) > maxReason {
 		return eventstore.Metadata{}, ErrReason
 	}
 	subject := env.Actor.ID

@@ -26,7 +26,7 @@ func NewMedia(vault *Vault, store *blobs.S3) *Media {
 // Description is what may be said about an item; nil leaves it as it is, a pointer to nothing clears it.
 type Description struct {
 	Title       *string   // cleared, it is the current file's name
-	Description *string   // at most Policy.MaxDescription bytes
+	Description *string   // at most Policy.MaxDescription characters
 	Tags        *[]string // at most Policy.MaxTags
 	// KeepMetadata says whether others get the place and names that the bytes carry; only the owner may say it.
 	KeepMetadata *bool

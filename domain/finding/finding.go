@@ -47,7 +47,7 @@ const (
 	CodeApproved = "approved"
 )
 
-// MaxNote bounds a note, in bytes.
+// MaxNote bounds a note, in characters.
 const MaxNote = 2000
 
 // State is what deciding about a finding must remember.
@@ -174,13 +174,14 @@ func (c SetStatus) Decide(s State) ([]Event, error) {
 	if !slices.Contains(Statuses(), c.Status) {
 		return nil, ErrStatus
 	}
-	if len(c.Note) > MaxNote {
-		return nil, domain.ErrInvalid.On("note").Because("a note has at most 2,000 bytes")
+	note, err := domain.CleanText("note", c.Note, MaxNote, true)
+	if err != nil {
+		return nil, err
 	}
 	if c.Status == s.Status {
 		return nil, nil
 	}
-	return []Event{StatusChanged{By: c.By.ID, From: s.Status, To: c.Status, Note: domain.NewPersonal(s.Raised.Owner, c.Note)}}, nil
+	return []Event{StatusChanged{By: c.By.ID, From: s.Status, To: c.Status, Note: domain.NewPersonal(s.Raised.Owner, note)}}, nil
 }
 
 // Waits reports whether the finding is to be put before people, who look at risks from least on; 0: at none. That the owner of the

@@ -293,10 +293,10 @@ const (
 type Policy struct {
 	MaxSize        int64         // bytes of one file
 	MaxName        int           // bytes of a sanitised file name
-	MaxTitle       int           // bytes
-	MaxDescription int           // bytes
+	MaxTitle       int           // characters
+	MaxDescription int           // characters
 	MaxTags        int           // tags of one item
-	MaxTag         int           // bytes of one tag
+	MaxTag         int           // characters of one tag
 	MaxVersions    int           // versions of one item
 	RequestFor     time.Duration // how long an announced upload may be completed
 	Accepted       []string      // MIME types; empty: all that the vault knows (Types in types.go)

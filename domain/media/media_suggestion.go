@@ -3,7 +3,6 @@ package media
 import (
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -100,12 +99,15 @@ func tame(text string, limit int) string {
 		switch {
 		case r == '\n', r == '\t':
 			return r
-		case r == utf8.RuneError, r == 0x202D, r == 0x202E, unicode.IsControl(r):
+		case r == utf8.RuneError, domain.Unprintable(r):
 			return -1
 		}
 		return r
 	}, text)
-	return strings.TrimSpace(clip(strings.TrimSpace(text), limit))
+	if said := []rune(strings.TrimSpace(text)); len(said) > limit {
+		text = string(said[:limit])
+	}
+	return strings.TrimSpace(text)
 }
 
 func (e DescriptionSuggested) evolve(m State) State {

@@ -102,7 +102,7 @@ func (c Describe) Decide(m State) ([]Event, error) {
 		next.Title = domain.NewPersonal(m.Owner, title)
 	}
 	if c.Description != nil {
-		text, err := cleanText(c.Description.Text(), c.Policy.MaxDescription, true, "description")
+		text, err := domain.CleanText("description", c.Description.Text(), c.Policy.MaxDescription, true)
 		if err != nil {
 			return nil, err
 		}

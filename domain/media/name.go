@@ -166,29 +166,9 @@ func clip(text string, n int) string {
 	return strings.ToValidUTF8(text, "")
 }
 
-// cleanText answers text that people wrote, trimmed, or says what is wrong with its field.
-func cleanText(text string, limit int, lines bool, field string) (string, error) {
-	text = strings.TrimSpace(text)
-	bad := func(r rune) bool {
-		if lines && (r == '\n' || r == '\r' || r == '\t') {
-			return false
-		}
-		return unicode.IsControl(r) || r == 0x202D || r == 0x202E
-	}
-	switch {
-	case len(text) > limit:
-		return "", domain.ErrInvalid.On(field).Because(fmt.Sprintf("the text has %d bytes; at most %d are accepted", len(text), limit))
-	case !utf8.ValidString(text):
-		return "", domain.ErrInvalid.On(field).Because("the text is not valid UTF-8")
-	case strings.ContainsFunc(text, bad):
-		return "", domain.ErrInvalid.On(field).Because("the text has control or direction characters")
-	}
-	return text, nil
-}
-
 // title answers a title, or the fallback (a clean file name) where there is none.
 func (p Policy) title(text, fallback string) (string, error) {
-	title, err := cleanText(text, p.MaxTitle, false, "title")
+	title, err := domain.CleanText("title", text, p.MaxTitle, false)
 	if err != nil {
 		return "", err
 	}
@@ -205,7 +185,7 @@ func (p Policy) title(text, fallback string) (string, error) {
 func (p Policy) tags(tags []domain.Personal, owner domain.UserID) ([]domain.Personal, error) {
 	var words []string
 	for _, t := range tags {
-		word, err := cleanText(strings.ToLower(t.Text()), p.MaxTag, false, "tags")
+		word, err := domain.CleanText("tags", strings.ToLower(t.Text()), p.MaxTag, false)
 		if err != nil {
 			return nil, err
 		}

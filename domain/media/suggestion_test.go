@@ -3,6 +3,7 @@ package media_test
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
@@ -35,7 +36,7 @@ func TestADescriptionIsSuggestedAndTheOwnerDecides(t *testing.T) {
 		given(t, uploaded, clean, requested).When(late.Decide).Nothing()
 		given(t, uploaded, clean, requested).When(theirs.Decide).Refused(media.ErrSystemOnly)
 		events, err := long.Decide(given(t, uploaded, clean, requested).State())
-		if err != nil || len(events) != 1 || len(events[0].(media.DescriptionSuggested).Text.Text()) > media.DefaultPolicy().MaxDescription {
+		if err != nil || len(events) != 1 || utf8.RuneCountInString(events[0].(media.DescriptionSuggested).Text.Text()) != media.DefaultPolicy().MaxDescription {
 			t.Errorf("%d events, %v", len(events), err)
 		}
 	})

@@ -139,7 +139,7 @@ func (c Report) Decide(s State) ([]Event, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	note, err := cleanText(c.Note, c.By.ID, "note", false)
+	note, err := textAbout(c.Note, c.By.ID, "note", false)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,7 @@ package moderation
 
 import (
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mediavault-io/mediavault/domain"
 )
@@ -71,20 +68,20 @@ func (c Decide) decided(s State) (Decided, error) {
 	if !slices.Contains([]Action{Approve, Restrict, Quarantine, Remove}, c.Action) {
 		return Decided{}, domain.ErrInvalid.On("action").Because("the action is not one of approve, restrict, quarantine, remove")
 	}
-	reason, err := cleanText(c.Reason, s.Owner, "reason", c.Action != Approve)
+	reason, err := textAbout(c.Reason, s.Owner, "reason", c.Action != Approve)
 	if err != nil {
 		return Decided{}, err
 	}
-	statement, err := cleanText(c.Statement, s.Owner, "statement", c.Action != Approve)
+	statement, err := textAbout(c.Statement, s.Owner, "statement", c.Action != Approve)
 	if err != nil {
 		return Decided{}, err
 	}
-	policy := strings.TrimSpace(c.Policy)
+	policy, err := domain.CleanText("policy", c.Policy, maxPolicy, false)
+	if err != nil {
+		return Decided{}, err
+	}
 	if policy == "" && c.Action != Approve {
 		return Decided{}, domain.ErrInvalid.On("policy").Because("a decision that takes something away names its rule")
-	}
-	if len(policy) > 200 || strings.ContainsFunc(policy, unicode.IsControl) || !utf8.ValidString(policy) {
-		return Decided{}, domain.ErrInvalid.On("policy").Because("a reference has at most 200 bytes and no control characters")
 	}
 	return Decided{
 		Media: s.Media, Version: c.Version, By: c.By.ID, Action: c.Action,
@@ -136,7 +133,7 @@ func (c Appeal) Decide(s State) ([]Event, error) {
 	case c.By.ID != s.Owner:
 		return nil, ErrNotFound
 	}
-	note, err := cleanText(c.Note, s.Owner, "note", true)
+	note, err := textAbout(c.Note, s.Owner, "note", true)
 	if err != nil {
 		return nil, err
 	}
@@ -183,11 +180,11 @@ func (c DecideAppeal) Decide(s State) ([]Event, error) {
 	if c.Outcome != Uphold && c.Outcome != Overturn {
 		return nil, domain.ErrInvalid.On("outcome").Because("the outcome is not one of uphold, overturn")
 	}
-	reason, err := cleanText(c.Reason, s.Owner, "reason", true)
+	reason, err := textAbout(c.Reason, s.Owner, "reason", true)
 	if err != nil {
 		return nil, err
 	}
-	statement, err := cleanText(c.Statement, s.Owner, "statement", false)
+	statement, err := textAbout(c.Statement, s.Owner, "statement", false)
 	if err != nil {
 		return nil, err
 	}
@@ -232,21 +229,17 @@ func (e AppealDecided) evolve(s State) State {
 	return s
 }
 
-// maxText bounds notes, reasons and statements, in characters.
-const maxText = 10_000
+// Bounds in characters.
+const (
+	maxText   = 10_000 // of notes, reasons and statements
+	maxPolicy = 200    // of the reference of a rule
+)
 
-// cleanText answers the text, trimmed, as text about the subject.
-func cleanText(p domain.Personal, subject domain.UserID, field string, needed bool) (domain.Personal, error) {
-	text := strings.TrimSpace(p.Text())
-	switch {
-	case text == "" && needed:
-		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text is missing")
-	case utf8.RuneCountInString(text) > maxText:
-		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has more than 10,000 characters")
-	case !utf8.ValidString(text):
-		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text is not valid UTF-8")
-	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }):
-		return domain.Personal{}, domain.ErrInvalid.On(field).Because("the text has control characters")
+// textAbout answers a text of several lines as text about the subject.
+func textAbout(p domain.Personal, subject domain.UserID, field string, needed bool) (domain.Personal, error) {
+	text, err := domain.CleanText(field, p.Text(), maxText, true)
+	if err == nil && text == "" && needed {
+		err = domain.ErrInvalid.On(field).Because("the text is missing")
 	}
-	return domain.NewPersonal(subject, text), nil
+	return domain.NewPersonal(subject, text), err
 }

@@ -152,7 +152,7 @@ func (c Escalate) Decide(s State) ([]Event, error) {
 	if err := s.moderated(c.By); err != nil {
 		return nil, err
 	}
-	note, err := cleanText(c.Note, s.Owner, "note", true)
+	note, err := textAbout(c.Note, s.Owner, "note", true)
 	switch {
 	case err != nil:
 		return nil, err
@@ -293,7 +293,7 @@ func (c Decline) Decide(s State) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	reason, err := cleanText(c.Reason, s.Owner, "reason", true)
+	reason, err := textAbout(c.Reason, s.Owner, "reason", true)
 	switch {
 	case err != nil:
 		return nil, err
