@@ -165,16 +165,9 @@ func (s *Server) appendLooking(ctx context.Context, a *appending, about *meta) (
 
 func (s *Server) appendExpecting(ctx context.Context, a *appending, about *meta, expected eventstore.Expected) (appended, *wrongVersion, error) {
 	receipt, err := s.Log.Append(ctx, a.stream, expected, a.entries...)
-	var conflict *eventstore.ConflictError
-	switch {
-	case errors.As(err, &conflict):
-		return appended{}, &wrongVersion{expected: a.expected, actual: conflict.Actual}, nil
-	case errors.Is(err, eventstore.ErrIDReused):
-		// EventStoreDB calls it so, too: some of the ids are there already, and others are not.
-		last, err := s.lastRevision(ctx, a.stream)
-		return appended{}, &wrongVersion{expected: a.expected, actual: last}, err
-	case err != nil:
-		return appended{}, nil, err
+	if err != nil {
+		wrong, err := s.wrongVersion(ctx, a, err)
+		return appended{}, wrong, err
 	}
 	if about.deleted() {
 		if err := s.undelete(ctx, a.stream, receipt.First); err != nil {
@@ -185,6 +178,21 @@ func (s *Server) appendExpecting(ctx context.Context, a *appending, about *meta,
 		s.takeMetadata(a, receipt)
 	}
 	return appended{revision: receipt.Revision, position: receipt.Position}, nil, nil
+}
+
+// wrongVersion says which revision a stream has that the log did not append to, or the log's error when that is not why.
+func (s *Server) wrongVersion(ctx context.Context, a *appending, err error) (*wrongVersion, error) {
+	var conflict *eventstore.ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		return &wrongVersion{expected: a.expected, actual: conflict.Actual}, nil
+	case errors.Is(err, eventstore.ErrIDReused):
+		// EventStoreDB calls it so, too: some of the ids are there already, and others are not.
+		last, err := s.lastRevision(ctx, a.stream)
+		return &wrongVersion{expected: a.expected, actual: last}, err
+	default:
+		return nil, err
+	}
 }
 
 // takeMetadata lets what was said about a stream count at once.

@@ -53,39 +53,57 @@ func granted(list []string, one string) bool {
 
 type callerKey struct{}
 
-// caller is who calls, and how to ask again whether it still is.
+// caller is who calls, and where it can be asked again whether it still is.
 type caller struct {
 	principal Principal
-	again     func(ctx context.Context) (Principal, error) // nil: it is not asked again
+	door      *door // nil: it is not asked again
 }
 
-func callerOf(ctx context.Context) caller {
-	c, _ := ctx.Value(callerKey{}).(caller)
-	return c
+// called is the context of a call, with who calls in it: one value for both, because there is one for every event that is appended.
+type called struct {
+	context.Context //nolint:containedctx // a context with a value is one in another
+	caller          caller
+}
+
+// Value implements context.Context.
+func (c *called) Value(key any) any {
+	if _, ok := key.(callerKey); ok {
+		return &c.caller
+	}
+	return c.Context.Value(key)
+}
+
+// callerOf answers who calls, which must not be changed.
+func callerOf(ctx context.Context) *caller {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return c
+	}
+	return &caller{}
 }
 
 func principalOf(ctx context.Context) Principal { return callerOf(ctx).principal }
 
-// identified says in the context who calls. What clients ask when they connect, before they know whom they talk to, is
-// answered to anybody.
-func (d door) identified(ctx context.Context, method string) (context.Context, error) {
+// identify finds out who calls. What clients ask when they connect, before they know whom they talk to, is answered to anybody.
+func (d *door) identify(ctx context.Context, method string) (caller, error) {
 	if method == serverfeatures.ServerFeatures_GetSupportedMethods_FullMethodName || method == gossip.Gossip_Read_FullMethodName {
-		return ctx, nil
+		return caller{}, nil
 	}
 	if err := d.server.answering(ctx); err != nil {
-		return ctx, err
+		return caller{}, err
 	}
-	p, err := d.identify(ctx)
-	if errors.Is(err, ErrUnauthenticated) {
-		return ctx, unauthenticated("Not Authenticated")
+	p, err := d.ask(ctx)
+	switch {
+	case err == nil:
+		return caller{principal: p, door: d}, nil
+	case errors.Is(err, ErrUnauthenticated):
+		return caller{}, unauthenticated("Not Authenticated")
+	default:
+		return caller{}, d.server.fault(ctx, err)
 	}
-	if err != nil {
-		return ctx, d.server.fault(ctx, err)
-	}
-	return context.WithValue(ctx, callerKey{}, caller{principal: p, again: d.identify}), nil
 }
 
-func (d door) identify(ctx context.Context) (Principal, error) {
+// ask asks who shows what a call brought.
+func (d *door) ask(ctx context.Context) (Principal, error) {
 	shown := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(shown) == 0 {
 		return d.who.Nobody(ctx)

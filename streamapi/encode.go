@@ -40,6 +40,11 @@ type decoder interface{ decode([]byte) error }
 // Unmarshal implements encoding.CodecV2.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if d, ok := v.(decoder); ok {
+		if len(data) == 1 {
+			if whole, ok := data[0].(mem.SliceBuffer); ok { // no pool takes it back, so that it need not be copied to be kept
+				return d.decode(whole)
+			}
+		}
 		return d.decode(data.Materialize())
 	}
 	return encoding.GetCodecV2("proto").Unmarshal(data, v)

@@ -101,6 +101,9 @@ func (s *Server) fault(ctx context.Context, err error) error {
 
 // trailersOf puts an exception's facts on the wire.
 func trailersOf(err error) metadata.MD {
+	if err == nil {
+		return nil
+	}
 	var e *exception
 	if !errors.As(err, &e) {
 		return nil
@@ -114,11 +117,11 @@ type door struct {
 	who    Authenticator
 }
 
-func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := d.identified(ctx, info.FullMethod)
+func (d *door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	who, err := d.identify(ctx, info.FullMethod)
 	var answer any
 	if err == nil {
-		answer, err = handler(ctx, req)
+		answer, err = handler(&called{Context: ctx, caller: who}, req)
 	}
 	if err != nil {
 		err = d.server.fault(ctx, err)
@@ -129,10 +132,11 @@ func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 	return answer, err
 }
 
-func (d door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, err := d.identified(ss.Context(), info.FullMethod)
+func (d *door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx := ss.Context()
+	who, err := d.identify(ctx, info.FullMethod)
 	if err == nil {
-		err = handler(srv, &identifiedStream{ServerStream: ss, ctx: ctx})
+		err = handler(srv, &identifiedStream{ServerStream: ss, called: called{Context: ctx, caller: who}})
 	}
 	err = d.server.fault(ctx, err)
 	if md := trailersOf(err); md != nil {
@@ -143,11 +147,11 @@ func (d door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo,
 
 type identifiedStream struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // grpc's own way to hand it on
+	called called
 }
 
 // Context implements grpc.ServerStream.
-func (s *identifiedStream) Context() context.Context { return s.ctx }
+func (s *identifiedStream) Context() context.Context { return &s.called }
 
 // isBroken reports a sealed text that nobody can ever open.
 func isBroken(err error) bool { return errors.Is(err, domain.ErrBroken) }

@@ -1,7 +1,6 @@
 package streamapi
 
 import (
-	"context"
 	"testing"
 
 	"google.golang.org/grpc/metadata"
@@ -11,7 +10,7 @@ func TestOnlyOperatorsSayUnderWhichNameAServerIsFound(t *testing.T) {
 	t.Parallel()
 	p := &persistents{server: &Server{}, door: "vault:2113"}
 	calls := func(who Principal, authority string) {
-		ctx := context.WithValue(t.Context(), callerKey{}, caller{principal: who})
+		ctx := &called{Context: t.Context(), caller: caller{principal: who}}
 		p.meet(metadata.NewIncomingContext(ctx, metadata.Pairs(":authority", authority)))
 	}
 	calls(Principal{ID: "shop", Categories: []string{Everything}, WriteFree: true}, "elsewhere.example.org:2113")

@@ -16,7 +16,7 @@ const DefaultRecheck = 2 * time.Second
 // ended with its result, which makes it the reason for which the call ended.
 func (s *Server) whileAllowed(ctx context.Context) (_ context.Context, ended func(error) error) {
 	who := callerOf(ctx)
-	if who.again == nil {
+	if who.door == nil {
 		return ctx, func(err error) error { return err }
 	}
 	watched, cancel := context.WithCancelCause(ctx)
@@ -38,7 +38,7 @@ func (s *Server) whileAllowed(ctx context.Context) (_ context.Context, ended fun
 // watch asks again and again who a caller is.
 type watch struct {
 	server *Server
-	who    caller
+	who    *caller
 	end    context.CancelCauseFunc
 	why    error // why the call ended; written before end is called
 
@@ -67,8 +67,8 @@ func (w *watch) look(ctx context.Context) {
 }
 
 // changed asks again who the caller is. why says that it is not who it was, or may not what it might; nil: it is.
-func (c caller) changed(ctx context.Context) (why, err error) {
-	now, err := c.again(ctx)
+func (c *caller) changed(ctx context.Context) (why, err error) {
+	now, err := c.door.ask(ctx)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
 		return unauthenticated("Not Authenticated"), nil
@@ -82,7 +82,7 @@ func (c caller) changed(ctx context.Context) (why, err error) {
 // stillAllowed is for calls that do one thing at their end: it asks again when the call took long to come to it.
 func (s *Server) stillAllowed(ctx context.Context, began time.Time) error {
 	who := callerOf(ctx)
-	if who.again == nil || time.Since(began) < s.Recheck {
+	if who.door == nil || time.Since(began) < s.Recheck {
 		return nil
 	}
 	asking, cancel := context.WithTimeout(ctx, patience)

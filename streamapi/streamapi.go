@@ -150,7 +150,7 @@ func (s *Server) GRPC(more ...grpc.ServerOption) *grpc.Server {
 
 // GRPCFor is GRPC for a door at which somebody else says who comes.
 func (s *Server) GRPCFor(who Authenticator, more ...grpc.ServerOption) *grpc.Server {
-	d := door{server: s, who: who}
+	d := &door{server: s, who: who}
 	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.UnaryInterceptor(d.unary),
