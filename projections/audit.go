@@ -112,7 +112,7 @@ func auditRow(rec eventstore.Recorded) AuditRow {
 		switch e := e.(type) {
 		case share.Granted:
 			row.Media = e.Media
-			row.Detail = recipient(e.With) + ": " + terms(e.Terms)
+			row.Detail = toWhom(e.With) + ": " + terms(e.Terms)
 		case share.Changed:
 			row.Detail = terms(e.Terms)
 		case share.Revoked:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -43,6 +44,24 @@ func secret(eventType string) []string {
 	default:
 		return nil
 	}
+}
+
+// originOnly are the members with an address of which others than whom it is about are shown the scheme and the host: who knows all of
+// it could speak there in the vault's name (Slack's incoming webhooks ask for nothing else).
+func originOnly(eventType string) []string {
+	if eventType == "recipient.endpoint_added" {
+		return []string{"url"}
+	}
+	return nil
+}
+
+// origin is the scheme and the host of an address.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return Withheld
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() + "/" + Withheld
 }
 
 // withheld are the members, by event type, that only staff sees: who reported, who judged, what they wrote for each other, and
@@ -129,14 +148,18 @@ func (r *renderer) event(rec eventstore.Recorded, s sight) (HistoryEvent, error)
 		open = false
 		hide = append(hide, "camera", "lens", "taken_at")
 	}
-	if e.Data, err = r.render(reflect.ValueOf(rec.Event), s, open, hide); err != nil {
+	w := writing{sight: s, all: open, hide: hide, origins: originOnly(rec.Type)}
+	if e.Data, err = r.write(reflect.ValueOf(rec.Event), &w); err != nil {
 		return HistoryEvent{}, fmt.Errorf("render event %d: %w", rec.Position, err)
 	}
 	return e, nil
 }
 
 func (r *renderer) render(v reflect.Value, s sight, all bool, hide []string) (json.RawMessage, error) {
-	w := writing{sight: s, all: all, hide: hide}
+	return r.write(v, &writing{sight: s, all: all, hide: hide})
+}
+
+func (r *renderer) write(v reflect.Value, w *writing) (json.RawMessage, error) {
 	if err := w.value(v, r.outlineOf(v.Type()), ""); err != nil {
 		return nil, err
 	}
@@ -204,12 +227,14 @@ type writing struct {
 	sight sight
 	all   bool
 	hide  []string // paths of members, dotted
+	// origins are members of which others than whom they are about see the origin alone.
+	origins []string
 }
 
 func (w *writing) value(v reflect.Value, s *outline, path string) error {
 	switch {
 	case s.personal:
-		return w.personal(v.Interface().(domain.Personal)) //nolint:forcetypeassert // the outline says so
+		return w.personal(v.Interface().(domain.Personal), path) //nolint:forcetypeassert // the outline says so
 	case s.plain:
 		return w.plain(v.Interface())
 	case s.elem != nil:
@@ -228,7 +253,7 @@ func (w *writing) plain(v any) error {
 	return nil
 }
 
-func (w *writing) personal(p domain.Personal) error {
+func (w *writing) personal(p domain.Personal, path string) error {
 	switch {
 	case p.IsZero():
 		w.WriteString("null")
@@ -241,6 +266,9 @@ func (w *writing) personal(p domain.Personal) error {
 	text, ok := p.Reveal()
 	if !ok {
 		return w.plain(Closed)
+	}
+	if slices.Contains(w.origins, path) && p.Subject() != w.sight.viewer {
+		text = origin(text)
 	}
 	return w.plain(text)
 }

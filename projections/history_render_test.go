@@ -14,6 +14,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/domain/moderation"
+	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
@@ -50,6 +51,32 @@ func TestRendererWritesEveryEventAsEncodingJSONDoes(t *testing.T) {
 		must(t, err)
 		if string(zero) != string(want) {
 			t.Errorf("%s, empty: %s, want %s", typ.Name, zero, want)
+		}
+	}
+}
+
+func TestWhereAWebhookIsIsItsOwnersToKnow(t *testing.T) {
+	t.Parallel()
+	const all = "https://hooks.slack.example/services/T0/B0/XyZ?k=v"
+	r := &renderer{}
+	for _, tt := range []struct {
+		address string
+		sight   sight
+		want    string
+	}{
+		{all, sight{viewer: "audrey", data: true, meta: true, staff: true}, "https://hooks.slack.example/[withheld]"},
+		{"http://h.example:8443", sight{viewer: "audrey", data: true, staff: true}, "http://h.example:8443/[withheld]"},
+		{"\x7f://", sight{viewer: "audrey", data: true, staff: true}, Withheld},
+		{all, sight{staff: true}, Closed},
+		{all, sight{viewer: "alice", data: true, staff: true}, all},
+	} {
+		event := recipient.EndpointAdded{Person: "alice", Endpoint: "e1", URL: domain.NewPersonal("alice", tt.address), Secret: domain.NewPersonal("alice", "whsec_x")}
+		e, err := r.event(eventstore.Recorded{Type: event.EventType(), Event: event}, tt.sight)
+		must(t, err)
+		var data struct{ URL, Secret string }
+		must(t, json.Unmarshal(e.Data, &data))
+		if data.URL != tt.want || data.Secret != Withheld {
+			t.Errorf("%+v reads %+v, not %s", tt.sight, data, tt.want)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func summarizeMedia(e media.Event, s sight) string {
 func summarizeShare(e share.Event) string {
 	switch e := e.(type) {
 	case share.Granted:
-		return fmt.Sprintf("shared it with %s: %s", recipient(e.With), terms(e.Terms))
+		return fmt.Sprintf("shared it with %s: %s", toWhom(e.With), terms(e.Terms))
 	case share.Changed:
 		return "changed a share: " + terms(e.Terms)
 	case share.Revoked:
@@ -211,7 +211,7 @@ func summarizeServed(e access.Served) string {
 	return fmt.Sprintf("was served the %s of version %d, %s, as %s", e.What, e.Version, bytesText(e.Bytes), through)
 }
 
-func recipient(with share.Recipient) string {
+func toWhom(with share.Recipient) string {
 	switch with.Kind {
 	case share.WithUser:
 		return "user " + string(with.User)

@@ -44,6 +44,7 @@ func allModels() []Model {
 	return []Model{
 		Define(LibraryProjection()), Define(SharesProjection()), Define(AccessProjection()), Define(ReviewProjection()),
 		Define(AuditProjection()), Define(UsageProjection()), Define(DuplicatesProjection()), Define(SuggestionsProjection()),
+		Define(WebhooksProjection()),
 	}
 }
 

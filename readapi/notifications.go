@@ -36,6 +36,8 @@ type Webhook struct {
 	Format        string         `json:"format"`
 	Topics        []domain.Topic `json:"topics"` // none: all
 	RotatingUntil *time.Time     `json:"rotating_until,omitempty"`
+
+	Last *projections.Delivery `json:"last_delivery,omitempty"` // none: nothing was sent there yet
 }
 
 type inbox struct {
@@ -92,9 +94,25 @@ type webhooks struct {
 }
 
 func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request) error {
+	if err := web.NewQuery(r).Done(); err != nil {
+		return err
+	}
+	if err := s.ready(w, r, projections.Moment{}, projections.WebhooksName); err != nil {
+		return err
+	}
 	found, err := s.recipient(w, r)
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, webhooks{Items: append([]Webhook{}, found.Webhooks...), Total: len(found.Webhooks)})
+	last, err := s.webhooks.Last(r.Context(), web.Actor(r).ID)
+	if err != nil {
+		return err
+	}
+	items := append([]Webhook{}, found.Webhooks...)
+	for i := range items {
+		if d, ok := last[items[i].ID]; ok {
+			items[i].Last = &d
+		}
+	}
+	return web.JSON(w, http.StatusOK, webhooks{Items: items, Total: len(items)})
 }

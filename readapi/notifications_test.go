@@ -81,4 +81,34 @@ func TestNotificationsAreReadByTheirPersonAsOfAnyMoment(t *testing.T) {
 	}
 }
 
+func TestAWebhookIsListedWithItsLastDelivery(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	type hooks struct {
+		Items []struct {
+			ID, URL string
+			Last    *struct {
+				Position, Status, Failures int64
+				Outcome, Code              string
+			} `json:"last_delivery"`
+		}
+	}
+	if got := into[hooks](v, "alice user", "/v1/webhooks"); len(got.Items) != 1 || got.Items[0].Last != nil {
+		t.Errorf("nothing was sent, and it shows %+v", got)
+	}
+	stream, _ := v.tell("alice", 1, notification.Delivered)
+	at := v.by("system", stream, notification.Sent{
+		Notification: notification.ID(stream.ID()), To: "alice", Channel: domain.ChannelWebhook, Endpoint: "0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21",
+		Outcome: notification.Failed, Attempt: 1, Code: "status_503",
+	})
+	got := into[hooks](v, "alice user", "/v1/webhooks", after(at)...)
+	if len(got.Items) != 1 || got.Items[0].Last == nil || got.Items[0].Last.Position != at || got.Items[0].Last.Status != 503 ||
+		got.Items[0].Last.Code != "status_503" || got.Items[0].Last.Outcome != "failed" || got.Items[0].Last.Failures != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := into[hooks](v, "bob user", "/v1/webhooks", after(at)...); len(got.Items) != 1 || got.Items[0].Last != nil {
+		t.Errorf("another person sees %+v", got)
+	}
+}
+
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -44,6 +44,7 @@ type Parts struct {
 	Parked      ParkedLister
 	// Notifications are what people were told; Recipients is how they want to be.
 	Notifications *projections.Notifications
+	Webhooks      *projections.Webhooks
 	Recipients    Recipients
 	// People are who was forgotten; without it nobody was.
 	People    People
@@ -69,6 +70,7 @@ type Server struct {
 	rebuilder   Rebuilder
 	parked      ParkedLister
 	told        *projections.Notifications
+	webhooks    *projections.Webhooks
 	recipients  Recipients
 	people      People
 	log         *slog.Logger
@@ -79,7 +81,7 @@ type Server struct {
 func New(p Parts) *Server {
 	s := &Server{
 		engine: p.Engine, library: p.Library, access: p.Access, shares: p.Shares, review: p.Review, findings: p.Findings, auditLog: p.Audit,
-		usages: p.Usage, history: p.History, duplicates: p.Duplicates, suggestions: p.Suggestions, told: p.Notifications, recipients: p.Recipients,
+		usages: p.Usage, history: p.History, duplicates: p.Duplicates, suggestions: p.Suggestions, told: p.Notifications, webhooks: p.Webhooks, recipients: p.Recipients,
 		blobs: p.Blobs, recorder: p.Recorder, rebuilder: p.Rebuilder, parked: p.Parked, people: p.People, log: p.Log, beat: p.Heartbeat,
 	}
 	if s.log == nil {

@@ -74,7 +74,7 @@ func newVault(t *testing.T, options ...option) *vault {
 		projections.Define(projections.LibraryProjection()), projections.Define(projections.SharesProjection()),
 		projections.Define(projections.AccessProjection()), projections.Define(projections.ReviewProjection()), projections.Define(projections.FindingsProjection()),
 		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()),
-		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()), projections.Define(projections.NotificationsProjection()))
+		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()), projections.Define(projections.NotificationsProjection()), projections.Define(projections.WebhooksProjection()))
 	must(t, err)
 	must(t, v.engine.Prepare(t.Context()))
 	v.runEngine()
@@ -100,6 +100,8 @@ func newVault(t *testing.T, options ...option) *vault {
 	p.Usage, err = projections.NewUsage(v.engine)
 	must(t, err)
 	p.Notifications, err = projections.NewNotifications(v.engine)
+	must(t, err)
+	p.Webhooks, err = projections.NewWebhooks(v.engine)
 	must(t, err)
 	p.Recipients = recipients{}
 	p.Duplicates, err = projections.NewDuplicates(v.engine, p.Access)

@@ -140,7 +140,7 @@ func TestWhatWouldLetSomebodyInIsShownToNobody(t *testing.T) {
 	for stream, e := range map[eventstore.Stream]eventstore.Entry{
 		"share-9": {Type: "share.granted", Data: []byte(granted)},
 		"shop-9":  {Type: "share.granted", Data: []byte(granted)}, // another program's: none of ours
-		"media-9": {Type: "recipient.endpoint_added", Data: []byte(`{"url":` + sealed("a", "pttth") + `,"secret":` + sealed("a", "_cesrhw") + `}`)},
+		"media-9": {Type: "recipient.endpoint_added", Data: []byte(`{"format":` + sealed("a", "pttth") + `,"url":` + sealed("a", "pttth") + `,"secret":` + sealed("a", "_cesrhw") + `}`)},
 	} {
 		e.ID, e.Metadata = uuid.New(), []byte(`{"actor":{"id":"a","org":"acme"}}`)
 		if _, err := s.log.Append(t.Context(), stream, eventstore.NoStream, e); err != nil {
@@ -149,7 +149,7 @@ func TestWhatWouldLetSomebodyInIsShownToNobody(t *testing.T) {
 	}
 	const withheld = `{"by":"a","terms":{"password_hash":"[withheld]","max_opens":3}}`
 	for who, want := range map[string]map[string]string{
-		"auditor:x":  {"share-9": withheld, "shop-9": granted, "media-9": `{"url":"htttp","secret":` + sealed("a", "_cesrhw") + `}`},
+		"auditor:x":  {"share-9": withheld, "shop-9": granted, "media-9": `{"format":"htttp","url":` + sealed("a", "pttth") + `,"secret":` + sealed("a", "_cesrhw") + `}`},
 		"acme:x":     {"share-9": withheld},
 		"restorer:x": {"share-9": granted}, // it writes what the vault itself reads
 	} {

@@ -93,8 +93,11 @@ func withoutHash(stored []byte) []byte {
 	return slices.Concat(before, hashBegins, []byte(Withheld+`"`), after)
 }
 
-// secretBegins is the member whose text stays sealed for everybody: what signs the messages to somebody's webhook.
-var secretBegins = []byte(`"secret":`)
+// staysSealed reports whether the text that comes next stays sealed for everybody: what signs the messages to somebody's webhook, and
+// where that is, for who knows some addresses may speak there.
+func staysSealed(before []byte) bool {
+	return bytes.HasSuffix(before, []byte(`"secret":`)) || bytes.HasSuffix(before, []byte(`"url":`))
+}
 
 // How personal texts stand in the vault's stored JSON (domain.Personal): always so, because it is canonical. Within a JSON
 // string the quotes would be escaped.
@@ -126,7 +129,7 @@ func (s *Server) opened(ctx context.Context, stored []byte) ([]byte, error) {
 			continue
 		}
 		var text []byte
-		if !bytes.HasSuffix(out, secretBegins) {
+		if !staysSealed(out) {
 			var err error
 			if text, err = s.reveal(ctx, of, sealed); err != nil {
 				return nil, err

@@ -116,6 +116,7 @@ type models struct {
 	twins    *projections.Duplicates
 	captions *projections.Suggestions
 	objects  *projections.Objects
+	webhooks *projections.Webhooks
 }
 
 func openModels(h *history, observe func(projections.Batch)) (*models, error) {
@@ -126,12 +127,12 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 		projections.Define(projections.AuditProjection()), projections.Define(projections.UsageProjection()),
 		projections.Define(projections.NotificationsProjection()),
 		projections.Define(projections.DuplicatesProjection()), projections.Define(projections.SuggestionsProjection()),
-		projections.Define(projections.ObjectsProjection()))
+		projections.Define(projections.ObjectsProjection()), projections.Define(projections.WebhooksProjection()))
 	if err != nil {
 		return nil, err
 	}
 	m := &models{engine: engine}
-	var errs [12]error
+	var errs [13]error
 	m.library, errs[0] = projections.NewLibrary(engine, h.raw)
 	m.access, errs[1] = projections.NewAccess(engine, h.raw)
 	m.shares, errs[2] = projections.NewShares(engine, h.raw, m.access)
@@ -144,6 +145,7 @@ func openModels(h *history, observe func(projections.Batch)) (*models, error) {
 	m.twins, errs[9] = projections.NewDuplicates(engine, m.access)
 	m.captions, errs[10] = projections.NewSuggestions(engine, h.keys)
 	m.objects, errs[11] = projections.NewObjects(engine)
+	m.webhooks, errs[12] = projections.NewWebhooks(engine)
 	return m, errors.Join(errs[:]...)
 }
 

@@ -140,7 +140,7 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 		m := a.models
 		api := readapi.New(readapi.Parts{
 			Engine: m.engine, Library: m.library, Access: m.access, Shares: m.shares, Review: m.review, Findings: m.findings, Audit: m.audit, Usage: m.usage,
-			History: m.history, Duplicates: m.twins, Suggestions: m.captions, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Recipients: recipients{a},
+			History: m.history, Duplicates: m.twins, Suggestions: m.captions, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Webhooks: m.webhooks, Recipients: recipients{a},
 			Parked: shown{desk{a.reactors, a.models.engine}}, People: a.keys, Log: a.log,
 		})
 		web.Mount(router, api.Routes(), api.Refused)
