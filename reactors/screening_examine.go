@@ -110,6 +110,10 @@ func (s Screening) draw(ctx context.Context, subject *Subject) error {
 		subject.noPicture = media.NoPictureUnsupported
 		return nil
 	}
+	if !s.Tools.Draws(subject.File.Type) {
+		subject.noPicture = media.NoPictureToolMissing
+		return nil
+	}
 	in, err := spool(ctx, subject)
 	if err != nil {
 		return err
@@ -117,9 +121,6 @@ func (s Screening) draw(ctx context.Context, subject *Subject) error {
 	defer in.Close()
 	still, err := s.Tools.Still(ctx, in, subject.File.Type)
 	switch {
-	case errors.Is(err, analyzers.ErrNoTool):
-		subject.noPicture = media.NoPictureToolMissing
-		return nil
 	case errors.Is(err, analyzers.ErrCannot):
 		subject.noPicture = media.NoPictureUndecodable
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/domain"
@@ -149,16 +150,22 @@ func knownStep(step string) bool {
 	})
 }
 
+// ErrUnscannable is a scanner's answer about bytes that it does not look at, or not into, because they are too many for it. Asking
+// again gets the same answer.
+var ErrUnscannable = errors.New("the scanner does not look at as many bytes")
+
 // Scanner looks for malware in bytes; an adapter of a virus scanner implements it.
 type Scanner interface {
-	// Scan answers the name of what was found; "" for nothing.
+	// Scan answers the name of what was found; "" for nothing. Errors: ErrUnscannable; any other is that of a scanner that cannot
+	// answer now, or of in.
 	Scan(ctx context.Context, in io.Reader) (found string, err error)
 }
 
 // Malware has the bytes scanned, and always finds the test file of virus scanners.
 type Malware struct {
 	Scanner Scanner // nil: none is configured
-	// Most is how many first bytes are scanned; more, the scanner does not take. 0: 25 MiB, as clamd is delivered.
+	// Most is how many first bytes are scanned; more, the scanner does not take. 0: 25 MiB, as clamd is delivered. Pictures,
+	// videos and sounds that have more pass when those are well; of what may hold programs or scripts a person looks at the rest.
 	Most int64
 }
 
@@ -166,9 +173,10 @@ type Malware struct {
 func (Malware) Name() string { return "malware" }
 
 // Version implements Stage.
-func (Malware) Version() string { return "1" }
+func (Malware) Version() string { return "2" }
 
-// Look implements Stage. A scanner that does not answer is an error: what could not be scanned is not delivered.
+// Look implements Stage. A scanner that does not answer is an error: what could not be scanned is not delivered. What it will
+// never scan waits for a person.
 func (m Malware) Look(ctx context.Context, s *Subject) (Finding, error) {
 	switch {
 	case s.EICAR:
@@ -184,13 +192,17 @@ func (m Malware) Look(ctx context.Context, s *Subject) (Finding, error) {
 		return Finding{}, err
 	}
 	name, err := m.Scanner.Scan(ctx, io.LimitReader(blob, most))
-	if err = errors.Join(err, blob.Close()); err != nil {
+	if failed := blob.Close(); errors.Is(err, ErrUnscannable) {
+		return Finding{Verdict: media.VerdictReview, Codes: []string{"unscannable"}}, nil
+	} else if err = errors.Join(err, failed); err != nil {
 		return Finding{}, err
 	}
 	measured := []media.Measure{{Name: "scanned_bytes", Value: min(s.Size, most), Limit: most}}
 	switch {
 	case name != "":
 		return Finding{Verdict: media.VerdictBlocked, Codes: []string{"malware", name}, Measured: measured}, nil
+	case s.Size > most && !streams(s.File.Type) && !strings.HasPrefix(s.File.Type, "image/"):
+		return Finding{Verdict: media.VerdictReview, Codes: []string{"scanned_in_part"}, Measured: measured}, nil
 	case s.Size > most:
 		return Finding{Codes: []string{"scanned_in_part"}, Measured: measured}, nil
 	}

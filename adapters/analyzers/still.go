@@ -29,6 +29,11 @@ func Draws(kind string) bool {
 	return slices.Contains(byHEIF(), kind) || slices.Contains(byFFmpeg(), kind)
 }
 
+// Draws reports whether a tool that decodes pictures of this format is installed.
+func (t Tools) Draws(kind string) bool {
+	return t.HEIFThumbnailer != "" && slices.Contains(byHEIF(), kind) || t.FFmpeg != "" && slices.Contains(byFFmpeg(), kind)
+}
+
 // stillSide is how wide a picture that a tool draws is at most, in pixels; taller ones are as wide as high.
 const stillSide = 1280
 

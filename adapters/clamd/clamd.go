@@ -17,8 +17,9 @@ import (
 var (
 	// ErrUnavailable is a daemon that does not answer, or answers that it cannot. Trying again later may help.
 	ErrUnavailable = errors.New("clamd is unavailable")
-	// ErrTooLarge is a stream longer than the daemon takes (its StreamMaxLength).
-	ErrTooLarge = errors.New("clamd takes no stream as long as this")
+	// ErrTooLarge is a stream longer than the daemon takes (its StreamMaxLength), or one that holds more than it looks into, which
+	// it says only where it is configured to (AlertExceedsMax). It would answer the same again.
+	ErrTooLarge = errors.New("clamd does not look into as much as this")
 )
 
 // Client asks a daemon. Its methods are safe for concurrent use; each asks through a connection of its own.
@@ -50,6 +51,8 @@ func (c *Client) Scan(ctx context.Context, in io.Reader) (found string, err erro
 	}
 	said := strings.TrimPrefix(answer, "stream: ")
 	switch name, isFound := strings.CutSuffix(said, " FOUND"); {
+	case isFound && strings.HasPrefix(name, "Heuristics.Limits.Exceeded"):
+		return "", fmt.Errorf("%w: %s", ErrTooLarge, name)
 	case isFound:
 		return name, nil
 	case said == "OK":

@@ -33,16 +33,22 @@ func installed() string {
 	return ""
 }
 
-// daemon runs the real clamd with one signature of our own.
-func daemon(t *testing.T, path string) *clamd.Client {
+// daemon runs the real clamd with one signature of our own, and answers where it listens: at a socket, and at a port.
+func daemon(t *testing.T, path string) (socket, address string) {
 	t.Helper()
+	address = free(t)
 	dir, err := os.MkdirTemp("", "clamd-") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "s")
+	socket = filepath.Join(dir, "s")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	signature := "Test.Needle:0:*:" + hex.EncodeToString([]byte(needle)) + "\n"
-	config := fmt.Sprintf("LocalSocket %s\nDatabaseDirectory %s\nForeground yes\nStreamMaxLength 1M\nTemporaryDirectory %s\n", socket, dir, dir)
+	config := fmt.Sprintf("LocalSocket %s\nTCPAddr %s\nTCPSocket %s\nDatabaseDirectory %s\nForeground yes\nStreamMaxLength 1M\nMaxFileSize 512K\n"+
+		"AlertExceedsMax yes\nTemporaryDirectory %s\n", socket, host, port, dir, dir)
 	for name, text := range map[string]string{"a.ndb": signature, "clamd.conf": config} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -61,7 +67,7 @@ func daemon(t *testing.T, path string) *clamd.Client {
 	c, end := clamd.New(socket), time.After(time.Minute)
 	for {
 		if version, err := c.Version(t.Context()); err == nil && strings.Contains(version, "ClamAV") {
-			return c
+			return socket, address
 		}
 		select {
 		case <-done:
@@ -71,6 +77,17 @@ func daemon(t *testing.T, path string) *clamd.Client {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// free is an address at which nobody listens.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // double speaks as much of the protocol as the tests need. It stands in where clamd is not installed, and proves nothing of clamd.
@@ -121,6 +138,9 @@ func answer(conn net.Conn) {
 		all = append(all, part...)
 	}
 	said := "stream: OK\x00"
+	if len(all) > 512<<10 {
+		said = "stream: Heuristics.Limits.Exceeded.MaxFileSize FOUND\x00"
+	}
 	if bytes.Contains(all, []byte(needle)) {
 		said = "stream: Test.Needle.UNOFFICIAL FOUND\x00"
 	}
@@ -130,7 +150,9 @@ func answer(conn net.Conn) {
 func TestScan(t *testing.T) {
 	t.Parallel()
 	if path := installed(); path != "" {
-		t.Run("by the real clamd", func(t *testing.T) { scan(t, daemon(t, path)) })
+		socket, address := daemon(t, path)
+		t.Run("by the real clamd", func(t *testing.T) { scan(t, clamd.New(socket)) })
+		t.Run("by the real clamd, over TCP", func(t *testing.T) { scan(t, clamd.New(address)) })
 		return
 	}
 	t.Run("by a double, for clamd is not installed", func(t *testing.T) { scan(t, double(t)) })
@@ -149,9 +171,11 @@ func scan(t *testing.T, c *clamd.Client) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
-	t.Run("more than it takes is said", func(t *testing.T) {
-		if got, err := c.Scan(t.Context(), bytes.NewReader(make([]byte, 3<<20))); !errors.Is(err, clamd.ErrTooLarge) {
-			t.Errorf("got %q, %v", got, err)
+	t.Run("more than it takes, and more than it looks into, is said", func(t *testing.T) {
+		for _, size := range []int{3 << 20, 30 << 20, 700 << 10} {
+			if got, err := c.Scan(t.Context(), bytes.NewReader(make([]byte, size))); !errors.Is(err, clamd.ErrTooLarge) {
+				t.Errorf("of %d bytes: got %q, %v", size, got, err)
+			}
 		}
 	})
 	t.Run("a source that breaks is the source's fault", func(t *testing.T) {

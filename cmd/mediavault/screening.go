@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
 	"github.com/mediavault-io/mediavault/adapters/analyzers"
 	"github.com/mediavault-io/mediavault/adapters/clamd"
 	"github.com/mediavault-io/mediavault/domain/media"
@@ -15,7 +20,7 @@ func (a *app) screening(policy media.Policy) reactors.Screening {
 	a.children = sandbox.NewPool(sandbox.Options{Children: c.Children, Limits: sandbox.Limits{Memory: c.ChildMemory, CPU: c.ChildCPU}})
 	malware := reactors.Malware{Most: c.ClamdMax}
 	if c.Clamd != "" {
-		malware.Scanner = clamd.New(c.Clamd)
+		malware.Scanner = scanner{clamd.New(c.Clamd)}
 	}
 	stages := []reactors.Stage{reactors.Integrity{}, reactors.TypeStage{Policy: policy}, reactors.NameStage{Policy: policy}}
 	stages = append(stages, malware) // before anything is decoded
@@ -24,6 +29,18 @@ func (a *app) screening(policy media.Policy) reactors.Screening {
 		Media: a.media, Examiner: analyzers.Examiner{Pool: a.children}, Stages: stages, MinScore: c.MinScore, Tools: a.tools, Spent: &a.spent,
 		Thresholds: analyzers.Thresholds{Pixels: c.MaxPixels, Pages: c.MaxPages, Expanded: c.MaxExpanded, Ratio: c.MaxRatio},
 	}
+}
+
+// scanner says in the reactors' words what ClamAV said in its own.
+type scanner struct{ daemon *clamd.Client }
+
+// Scan implements reactors.Scanner.
+func (s scanner) Scan(ctx context.Context, in io.Reader) (string, error) {
+	found, err := s.daemon.Scan(ctx, in)
+	if errors.Is(err, clamd.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", reactors.ErrUnscannable, err)
+	}
+	return found, err
 }
 
 // derivatives builds what makes posters, pages and videos to be played.
