@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,11 @@ const Version = "24.10.0"
 // DefaultMaxAppend is EventStoreDB's own bound, bytes.
 const DefaultMaxAppend = 1 << 20
 
+// Garbage is what a process that does little but serve streams should give its collector as Options.Garbage, bytes. An append
+// leaves some 9 kB behind and what lives is small, so that at thousands a second the collector would mark a dozen times a second:
+// a tenth of the CPU time.
+const Garbage = 32 << 20
+
 // Options of a server. Log and Authenticate are needed.
 type Options struct {
 	Log          eventstore.Log
@@ -49,6 +55,8 @@ type Options struct {
 	MaxAppend int
 	// Recheck is how often it is asked whether who subscribes still may; 0: DefaultRecheck.
 	Recheck time.Duration
+	// Garbage is how much more garbage than it would the process lets lie before it collects, while the server runs, bytes.
+	Garbage int
 	Logger  *slog.Logger // nil: slog.Default()
 	Now     func() time.Time
 }
@@ -128,6 +136,8 @@ func New(o Options) (*Server, error) {
 
 // Run keeps the server's knowledge of the log up to date until ctx ends, then answers nil. It goes on after faults.
 func (s *Server) Run(ctx context.Context) error {
+	counted := make([]byte, max(s.Garbage, 0)) // never touched: it costs no memory, and counts as living when it is said when to collect next
+	defer runtime.KeepAlive(counted)
 	var work sync.WaitGroup
 	work.Go(func() { s.live.run(ctx) })
 	work.Go(func() { s.followMetas(ctx) })

@@ -129,6 +129,7 @@ func newStreamAPI(a *app, doorman *streamDoorman) (*streamapi.Server, error) {
 		Subscriptions: subscriptions.New(a.pool),
 		Endpoint:      a.cfg.Stream.Endpoint,
 		MaxAppend:     int(min(a.cfg.Stream.MaxAppend, 64<<20)),
+		Garbage:       streamapi.Garbage,
 		Logger:        a.log,
 	})
 }

@@ -43,7 +43,9 @@ func Stream(ctx context.Context, url string, w io.Writer, o StreamOptions) (err 
 		return err
 	}
 	defer opened.close()
-	server, err := streamapi.New(streamapi.Options{Log: opened.log, Authenticate: everybody{}, Own: catalog.Categories()})
+	server, err := streamapi.New(streamapi.Options{
+		Log: opened.log, Authenticate: everybody{}, Own: catalog.Categories(), Garbage: streamapi.Garbage,
+	})
 	if err != nil {
 		return err
 	}
@@ -226,7 +228,7 @@ func footprint() memory {
 	debug.FreeOSMemory()
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
-	m := memory{heap: s.HeapAlloc + s.StackInuse}
+	m := memory{heap: s.HeapAlloc + s.StackInuse - min(s.HeapAlloc, streamapi.Garbage)} // which is counted, and is not there
 	if statm, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if fields := bytes.Fields(statm); len(fields) > 1 {
 			pages, _ := strconv.ParseUint(string(fields[1]), 10, 64)
