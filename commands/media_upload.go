@@ -165,7 +165,7 @@ func (m *Media) repeated(ctx context.Context, env Envelope, op operation, id dom
 		return UploadReceipt{}, true, err
 	}
 	digest := sha256.New()
-	if _, err := io.Copy(digest, &capped{r: body, left: m.vault.Policy.MaxSize, most: m.vault.Policy.MaxSize}); err != nil {
+	if _, err := io.Copy(digest, AtMost(body, m.vault.Policy.MaxSize)); err != nil {
 		return UploadReceipt{}, true, fmt.Errorf("read upload: %w", err)
 	}
 	if domain.Digest(hex.EncodeToString(digest.Sum(nil))) != receipt.SHA256 {
@@ -204,7 +204,7 @@ func (m *Media) store(ctx context.Context, owner domain.UserID, f *File, body io
 		return got, err
 	}
 	if f.Size < 0 {
-		whole = &capped{r: whole, left: policy.MaxSize, most: policy.MaxSize}
+		whole = AtMost(whole, policy.MaxSize)
 	}
 	got.Object = m.blobs.NewKey(owner)
 	info, err := m.blobs.Put(ctx, got.Object, whole, f.Size, got.Type)
@@ -288,7 +288,11 @@ func (m *Media) discard(ctx context.Context, key domain.ObjectKey) {
 	_ = m.blobs.Delete(ctx, key)
 }
 
-// capped ends with ErrTooLarge when there is more than is accepted.
+// AtMost reads r, and ends with media.ErrTooLarge where there are more than the bytes that are accepted.
+func AtMost(r io.Reader, accepted int64) io.Reader {
+	return &capped{r: r, left: accepted, most: accepted}
+}
+
 type capped struct {
 	r    io.Reader
 	left int64

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 )
@@ -47,10 +48,9 @@ type form struct {
 	accepted []string // fields beside the file
 	seen     map[string]bool
 	count    int
-	file     *multipart.Part
-	limit    int64 // bytes of the file that are still accepted
-	most     int64 // bytes of a file
-	ended    error // what Read answers from now on
+	file     io.Reader // the part, as far as it is accepted
+	limit    int64     // bytes of a file that are accepted
+	ended    error     // what Read answers from now on
 }
 
 // receiveForm reads the form up to its file.
@@ -59,13 +59,13 @@ func receiveForm(r *http.Request, boundary string, limit int64, fields []string)
 		return nil, errForm.On("Content-Type").Because("the form has no boundary of 1 to 70 characters")
 	}
 	if r.ContentLength > limit+maxForm {
-		return nil, media.TooLarge(limit)
+		return nil, media.TooLarge(limit).On("file")
 	}
 	want, err := bodyDigest(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	f := &form{meter: &meter{r: r.Body, left: maxForm}, want: want, limit: limit, most: limit, accepted: fields, seen: map[string]bool{}}
+	f := &form{meter: &meter{r: r.Body, left: maxForm}, want: want, limit: limit, accepted: fields, seen: map[string]bool{}}
 	f.raw = f.meter
 	if want != "" {
 		f.sum = sha256.New()
@@ -134,7 +134,7 @@ func (f *form) begin(part *multipart.Part, params map[string]string) error {
 		}
 		f.upload.declared = declared(kind)
 	}
-	f.upload.name, f.file, f.seen["file"] = filename, part, true
+	f.upload.name, f.file, f.seen["file"] = filename, commands.AtMost(part, f.limit), true
 	f.meter.open = true
 	return nil
 }
@@ -194,17 +194,12 @@ func (f *form) Read(p []byte) (int, error) {
 	if f.ended != nil {
 		return 0, f.ended
 	}
-	if int64(len(p)) > f.limit+1 {
-		p = p[:f.limit+1]
-	}
 	n, err := f.file.Read(p)
-	if f.limit -= int64(n); f.limit < 0 {
-		f.ended = media.TooLarge(f.most).On("file")
-		return 0, f.ended
-	}
 	switch {
 	case err == nil:
 		return n, nil
+	case errors.Is(err, media.ErrTooLarge):
+		f.ended = as(err, "file")
 	case !errors.Is(err, io.EOF):
 		f.ended = f.broken(err)
 	default:

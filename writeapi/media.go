@@ -5,6 +5,7 @@ import (
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/internal/web"
 )
 
@@ -29,6 +30,14 @@ func answerUpload(w http.ResponseWriter, status int, receipt commands.UploadRece
 	})
 }
 
+// aboutFile is err, naming the field that says what is refused about a file, where it does not name one itself.
+func aboutFile(err error, field string) error {
+	if refusal, ok := domain.AsRefusal(err); ok && refusal.Field == "" && media.AboutFile(refusal) {
+		return refusal.On(field)
+	}
+	return err
+}
+
 func (s *Server) uploadMedia(w http.ResponseWriter, r *http.Request) error {
 	env, err := anew(r)
 	if err != nil {
@@ -40,7 +49,7 @@ func (s *Server) uploadMedia(w http.ResponseWriter, r *http.Request) error {
 	}
 	receipt, err := s.Media.Upload(r.Context(), env, in.file(), in.body)
 	if err != nil {
-		return err
+		return aboutFile(err, "file")
 	}
 	return answerUpload(w, http.StatusCreated, receipt)
 }
@@ -58,7 +67,7 @@ func (s *Server) addVersion(w http.ResponseWriter, r *http.Request) error {
 	file.Share = through
 	receipt, err := s.Media.AddVersion(r.Context(), env, id, file, in.body)
 	if err != nil {
-		return err
+		return aboutFile(err, "file")
 	}
 	return answerUpload(w, http.StatusCreated, receipt)
 }

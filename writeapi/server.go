@@ -17,8 +17,8 @@ import (
 
 // Bounds of JSON bodies, in bytes.
 const (
-	maxJSON  = 64 << 10
-	maxParts = 2 << 20 // 10,000 parts with their tags
+	maxJSON  = 256 << 10 // two texts of 10,000 characters, however they are escaped
+	maxParts = 2 << 20   // 10,000 parts with their tags
 )
 
 // Server serves the write API.

@@ -72,7 +72,7 @@ func receive(r *http.Request, limit int64, fields ...string) (*upload, error) {
 // receiveBody takes the body itself for the file.
 func receiveBody(r *http.Request, kind string, limit int64) (*upload, error) {
 	if r.ContentLength > limit {
-		return nil, media.TooLarge(limit)
+		return nil, media.TooLarge(limit).On("file")
 	}
 	values := r.Header.Values("Content-Disposition")
 	if len(values) == 0 {
@@ -98,7 +98,7 @@ func receiveBody(r *http.Request, kind string, limit int64) (*upload, error) {
 	}
 	return &upload{
 		way: media.WayBody, name: params["filename"], declared: declared(kind), size: r.ContentLength, sha256: sum,
-		body: &limited{r: r.Body, left: limit, most: limit},
+		body: commands.AtMost(r.Body, limit),
 	}, nil
 }
 
@@ -124,23 +124,4 @@ func declared(kind string) string {
 		return ""
 	}
 	return kind
-}
-
-// limited ends with media.ErrTooLarge when there is more than is accepted.
-type limited struct {
-	r    io.Reader
-	left int64
-	most int64
-}
-
-// Read implements io.Reader.
-func (l *limited) Read(p []byte) (int, error) {
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, media.TooLarge(l.most)
-	}
-	return n, err
 }

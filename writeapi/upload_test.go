@@ -121,7 +121,7 @@ func TestUploadsThatCannotBeReadAreRefused(t *testing.T) {
 		{"a digest that is too short", post("b", disp, "attachment; filename=a", "Digest", "SHA-256=AAAA"), errDigest, "Digest"},
 		{"hexadecimal digits that are none", post("b", disp, "attachment; filename=a", "X-Content-SHA256", strings.Repeat("z", 64)), errDigest, "X-Content-SHA256"},
 		{"digests that differ", post("b", disp, "attachment; filename=a", "X-Content-SHA256", sumOf("a"), "Content-Digest", "sha-256=:"+base64Of("b")+":"), errDigests, "X-Content-SHA256"},
-		{"a length over the limit", post(strings.Repeat("b", plenty+1), disp, "attachment; filename=a"), media.ErrTooLarge, ""},
+		{"a length over the limit", post(strings.Repeat("b", plenty+1), disp, "attachment; filename=a"), media.ErrTooLarge, "file"},
 		{"no boundary", post("b", "Content-Type", "multipart/form-data"), errForm, "Content-Type"},
 		{"a boundary that is too long", post("b", "Content-Type", "multipart/form-data; boundary="+strings.Repeat("x", 71)), errForm, "Content-Type"},
 		{"an empty body for a form", post("", "Content-Type", "multipart/form-data; boundary=x"), errFormCut, ""},

@@ -1,11 +1,13 @@
 package writeapi
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/internal/web"
 )
 
@@ -47,8 +49,11 @@ func (s *Server) requestUpload(w http.ResponseWriter, r *http.Request) error {
 	got, err := s.Media.RequestUpload(r.Context(), env, commands.Announcement{
 		Name: body.Filename, Declared: body.ContentType, Size: body.Size, SHA256: sum, Title: body.Title,
 	})
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, media.ErrType):
+		return aboutFile(err, "content_type")
+	case err != nil:
+		return aboutFile(err, "size")
 	}
 	answer := ticket{
 		Written: written(got.Receipt), Method: got.Method, URL: got.URL, Headers: got.Headers, PartSize: got.PartSize,
