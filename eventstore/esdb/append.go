@@ -13,9 +13,11 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// Append implements eventstore.Log. It reads what came to the stream since this process looked last, decides by that, and
-// appends expecting exactly what it saw; the server holds that against all others, and knows the same ids at the same place
-// again, so that an append whose answer was lost is simply made again. Appends of this process to one stream go one by one.
+// Append implements eventstore.Log. It decides by what this process knows of the stream, and appends expecting exactly that; the
+// server holds it against all others. Where that is too little, or the stream went on, it reads what came since. The server
+// knows the same ids at the same place again, so that an append whose answer was lost is simply made again. Whether it was this
+// append, or another process's, that the server knows again is told by where the log ended before. Appends of this process to one
+// stream go one by one.
 func (l *Log) Append(ctx context.Context, stream eventstore.Stream, expected eventstore.Expected, entries ...eventstore.Entry) (eventstore.Receipt, error) {
 	if err := eventstore.CheckAppend(stream, expected, entries); err != nil {
 		return eventstore.Receipt{}, err
@@ -57,15 +59,27 @@ type appending struct {
 	tail     *tail
 	tried    eventstore.Revision // where an attempt began of which no answer came; -1: none
 	actual   eventstore.Revision // where the server said that the stream ends; -1: not told
+	looked   bool                // the stream was read since the append began
+	before   eventstore.Position // where the log ended after the append began, and before it was sent; 0: not known
+}
+
+// taken is what a server answers to an append.
+type taken struct {
+	last     eventstore.Revision
+	position eventstore.Position // of the last event; 0: not told
 }
 
 // errElsewhere is a stream that did not end where it was read to end.
 var errElsewhere = errors.New("the stream went on in the meantime")
 
 func (a *appending) run(ctx context.Context) (eventstore.Receipt, error) {
+	look := !a.tail.read
 	for {
-		if err := a.lookUp(ctx); err != nil {
-			return eventstore.Receipt{}, err
+		if look {
+			if err := a.lookUp(ctx); err != nil {
+				return eventstore.Receipt{}, err
+			}
+			a.looked = true
 		}
 		a.tail.last = max(a.tail.last, a.actual) // of a truncated stream there is nothing to read
 		at, err := a.tail.find(a.entries)
@@ -73,23 +87,35 @@ func (a *appending) run(ctx context.Context) (eventstore.Receipt, error) {
 			return eventstore.Receipt{}, fmt.Errorf("%w: in %s", err, a.stream)
 		}
 		if at >= 0 {
-			return a.receipt(ctx, at, at != a.tried)
+			return a.readBack(ctx, at, at != a.tried)
 		}
 		if a.expected != eventstore.Any && a.expected != eventstore.Expected(a.tail.last) {
+			if !a.looked { // what is known may be old
+				look = true
+				continue
+			}
 			return eventstore.Receipt{}, &eventstore.ConflictError{Stream: a.stream, Expected: a.expected, Actual: a.tail.last}
 		}
-		last, err := a.send(ctx)
+		if !a.looked && a.before == 0 {
+			end, err := a.log.ends.ask(ctx, 0)
+			if err != nil {
+				return eventstore.Receipt{}, err
+			}
+			a.before = end.head
+		}
+		done, err := a.send(ctx)
 		if errors.Is(err, errElsewhere) {
+			look = true
 			continue
 		}
 		if err != nil {
 			return eventstore.Receipt{}, err
 		}
-		first := last - eventstore.Revision(len(a.entries)) + 1
+		first := done.last - eventstore.Revision(len(a.entries)) + 1
 		for i, e := range a.entries {
 			a.tail.met(e.ID, first+eventstore.Revision(i))
 		}
-		return a.receipt(ctx, first, false)
+		return a.receipt(ctx, first, done)
 	}
 }
 
@@ -114,63 +140,88 @@ func (a *appending) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// receipt reads where events are that are there, which the server does not say when it takes them.
-func (a *appending) receipt(ctx context.Context, first eventstore.Revision, repeated bool) (eventstore.Receipt, error) {
+// receipt is that of an append that the server took. When it was recorded the server does not say: that is looked for where the
+// server says that it is.
+func (a *appending) receipt(ctx context.Context, first eventstore.Revision, done taken) (eventstore.Receipt, error) {
+	if done.position > 0 && small(a.entries) {
+		q, err := a.log.events.ask(ctx, done.position)
+		if raw := q.event; err == nil && raw.Position > 0 && raw.Stream == a.stream && raw.Revision == done.last {
+			return a.told(first, raw, raw.Position <= a.before), nil
+		}
+		if ctx.Err() != nil {
+			return eventstore.Receipt{}, faultOf(ctx, ctx.Err()).err
+		}
+	}
+	r, err := a.readBack(ctx, first, false)
+	r.Repeated = err == nil && r.Position <= a.before
+	return r, err
+}
+
+func (a *appending) told(first eventstore.Revision, last eventstore.Raw, repeated bool) eventstore.Receipt {
+	return eventstore.Receipt{Stream: a.stream, First: first, Revision: last.Revision, Position: last.Position, At: last.At, Repeated: repeated}
+}
+
+// readBack reads the last of events that are there.
+func (a *appending) readBack(ctx context.Context, first eventstore.Revision, repeated bool) (eventstore.Receipt, error) {
 	last := first + eventstore.Revision(len(a.entries)) - 1
 	for raw, err := range a.log.ReadStream(ctx, a.stream, eventstore.StreamRead{From: last, Limit: 1}) {
 		if err != nil {
 			return eventstore.Receipt{}, faultOf(ctx, err).err
 		}
 		if raw.Revision == last {
-			return eventstore.Receipt{Stream: a.stream, First: first, Revision: last, Position: raw.Position, At: raw.At, Repeated: repeated}, nil
+			return a.told(first, raw, repeated), nil
 		}
 	}
 	return eventstore.Receipt{}, fmt.Errorf("%w: what was appended to %s at revision %d cannot be read", eventstore.ErrUnavailable, a.stream, last)
 }
 
-// send appends behind what is known, and answers the stream's new end.
-func (a *appending) send(ctx context.Context) (eventstore.Revision, error) {
-	last := eventstore.Revision(-1)
+// send appends behind what is known.
+func (a *appending) send(ctx context.Context) (taken, error) {
+	var done taken
 	err := a.log.retrying(ctx, func(ctx context.Context, to *link) error {
 		var err error
-		last, err = a.attempt(ctx, to)
+		done, err = a.attempt(ctx, to)
 		if f := faultOf(ctx, err); err != nil && (f.passing || ctx.Err() != nil) {
 			a.tried = a.tail.last + 1
 		}
 		return err
 	})
-	return last, err
+	return done, err
 }
 
-func (a *appending) attempt(ctx context.Context, to *link) (eventstore.Revision, error) {
+func (a *appending) attempt(ctx context.Context, to *link) (taken, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var trailers metadata.MD
 	told := func() metadata.MD { return trailers }
 	call, err := to.streams.Append(a.log.cluster.calling(ctx), grpc.Trailer(&trailers))
 	if err != nil {
-		return -1, answer(err, told)
+		return taken{}, answer(err, told)
 	}
 	err = call.Send(appendTo(a.stream, a.tail.last))
 	for i := 0; err == nil && i < len(a.entries); i++ {
 		err = call.Send(proposed(a.entries[i]))
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // at EOF the server has said why already
-		return -1, answer(err, told)
+		return taken{}, answer(err, told)
 	}
 	m, err := call.CloseAndRecv()
 	if err != nil {
-		return -1, answer(err, told)
+		return taken{}, answer(err, told)
 	}
 	switch r := m.GetResult().(type) {
 	case *streams.AppendResp_Success_:
-		return eventstore.Revision(r.Success.GetCurrentRevision()), nil //nolint:gosec // as the server has it
+		return takenAt(r.Success.GetCurrentRevision(), r.Success.GetPosition().GetCommitPosition()), nil
 	case *streams.AppendResp_WrongExpectedVersion_:
 		if r.WrongExpectedVersion.GetCurrentNoStream() == nil {
 			a.actual = eventstore.Revision(r.WrongExpectedVersion.GetCurrentRevision()) //nolint:gosec // as the server has it
 		}
-		return -1, errElsewhere
+		return taken{}, errElsewhere
 	default:
-		return -1, fmt.Errorf("%w: to an append", errMalformed)
+		return taken{}, fmt.Errorf("%w: to an append", errMalformed)
 	}
+}
+
+func takenAt(revision, position uint64) taken {
+	return taken{last: eventstore.Revision(min(revision, unbounded)), position: eventstore.Position(min(position, unbounded))} //nolint:gosec // bounded
 }

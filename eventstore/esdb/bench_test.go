@@ -15,6 +15,7 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/eventstore/esdb"
 	"github.com/mediavault-io/mediavault/eventstore/postgres"
+	"github.com/mediavault-io/mediavault/eventstore/storetest"
 	"github.com/mediavault-io/mediavault/internal/pgtest"
 )
 
@@ -101,7 +102,7 @@ func benched() map[string]func(testing.TB) eventstore.Log {
 		"esdb": func(t testing.TB) eventstore.Log {
 			connection := os.Getenv("MEDIAVAULT_TEST_ESDB")
 			if connection == "" {
-				v := startVault(t, native(t), "127.0.0.1:0")
+				v := startVault(t, storetest.Sparse(native(t)), "127.0.0.1:0")
 				t.Cleanup(func() { v.stop(t) })
 				connection = "esdb://" + v.address + "?tls=false"
 			}

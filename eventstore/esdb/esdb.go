@@ -25,6 +25,8 @@ type Log struct {
 	cluster *cluster
 	known   *known
 	times   *times
+	ends    *rounds // which findEnd answers
+	events  *rounds // which findEvents answers
 	head    headline
 	stats   stats
 
@@ -56,6 +58,7 @@ func Open(ctx context.Context, s Settings, opts ...Option) (*Log, error) {
 		option(&o)
 	}
 	l := &Log{options: o, known: newKnown(), times: &times{}}
+	l.ends, l.events = &rounds{answer: l.findEnd, most: 1}, &rounds{answer: l.findEvents, most: 2}
 	l.life, l.end = context.WithCancel(context.Background())
 	var err error
 	if l.cluster, err = newCluster(s, o); err != nil {
@@ -74,6 +77,8 @@ func Open(ctx context.Context, s Settings, opts ...Option) (*Log, error) {
 func (l *Log) Close() {
 	l.end()
 	l.cluster.close()
+	l.ends.close()
+	l.events.close()
 }
 
 // Stats are counts since Open, for metrics.

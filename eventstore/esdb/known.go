@@ -57,6 +57,29 @@ func (k *known) take(ctx context.Context, stream eventstore.Stream) (*tail, erro
 	}
 }
 
+// learn takes a stream into account that was read from its beginning to its end, so that who appends to it next need not read it
+// again. What is known of it already is left.
+func (k *known) learn(stream eventstore.Stream, ids []uuid.UUID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.streams[stream] != nil || k.total+len(ids) >= allMemory {
+		return
+	}
+	t := &tail{turn: make(chan struct{}, 1), last: -1, ids: make(map[uuid.UUID]eventstore.Revision, len(ids)), read: true, size: len(ids) + 1}
+	for i, id := range ids {
+		t.met(id, eventstore.Revision(i))
+	}
+	k.streams[stream] = t
+	k.total += t.size
+}
+
+// has reports whether a stream is known.
+func (k *known) has(stream eventstore.Stream) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.streams[stream] != nil
+}
+
 // give gives a tail back, and forgets others when there are too many ids.
 func (k *known) give(t *tail) {
 	if len(t.ids) > 2*longMemory {

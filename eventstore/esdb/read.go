@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -53,8 +54,8 @@ func (i *incoming) next() (*streams.ReadResp, error) {
 	return m, answer(err, i.call.Trailer)
 }
 
-// events calls take with each event until it answers false; done: it did.
-func (l *Log) events(ctx context.Context, to *link, o *streams.ReadReq_Options, take func(eventstore.Raw) bool) error {
+// readEvents calls take with each event until it answers false; done: it did.
+func (l *Log) readEvents(ctx context.Context, to *link, o *streams.ReadReq_Options, take func(eventstore.Raw) bool) error {
 	in, err := l.ask(ctx, to, o)
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func (l *Log) resumed(ctx context.Context, yield func(eventstore.Raw, error) boo
 			if o == nil {
 				return nil
 			}
-			return l.events(ctx, to, o, func(raw eventstore.Raw) bool {
+			return l.readEvents(ctx, to, o, func(raw eventstore.Raw) bool {
 				came = true
 				keep, more := take(raw)
 				if keep && !yield(raw, nil) {
@@ -133,6 +134,9 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 		if !r.Backward {
 			from = max(from, 0)
 		}
+		// Whoever is about to append reads the stream, mostly: what was read then need not be read once more.
+		var ids []uuid.UUID
+		whole := !r.Backward && from == 0 && r.Limit == 0 && !l.known.has(stream)
 		request := func() *streams.ReadReq_Options {
 			if over {
 				return nil
@@ -147,10 +151,17 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 		}
 		l.resumed(ctx, func(raw eventstore.Raw, err error) bool {
 			if errors.Is(err, errDeleted) {
+				whole = false
 				return false // there is no such stream any more
 			}
-			return yield(raw, err)
+			more := yield(raw, err)
+			whole = whole && more && err == nil
+			return more
 		}, request, func(raw eventstore.Raw) (bool, bool) {
+			whole = whole && raw.Revision == eventstore.Revision(len(ids)) && len(ids) < longMemory
+			if whole {
+				ids = append(ids, raw.ID)
+			}
 			if left--; r.Limit > 0 && left == 0 {
 				over = true
 			}
@@ -160,6 +171,9 @@ func (l *Log) ReadStream(ctx context.Context, stream eventstore.Stream, r events
 			}
 			return true, !over
 		})
+		if whole && ctx.Err() == nil {
+			l.known.learn(stream, ids)
+		}
 	}
 }
 
@@ -258,7 +272,7 @@ func (l *Log) at(ctx context.Context, p eventstore.Position) (there bool, next e
 	err := l.retrying(ctx, func(ctx context.Context, to *link) error {
 		o := readRequest(false, 2)
 		o.StreamOption = place(p, false)
-		return l.events(ctx, to, o, func(raw eventstore.Raw) bool {
+		return l.readEvents(ctx, to, o, func(raw eventstore.Raw) bool {
 			if there {
 				next = raw.Position
 				return false

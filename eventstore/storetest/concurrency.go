@@ -128,6 +128,30 @@ var togetherCases = map[string]func(*testing.T, *world, *world){
 		b.append(a.stream("1"), eventstore.Exactly(2), more)
 		a.holds(a.stream("1"), append(es, more)...)
 	},
+	"what one appended the other repeats, whatever it knew of the stream before": func(_ *testing.T, a, b *world) {
+		s := a.stream("1")
+		expected := eventstore.NoStream
+		for round := range 4 {
+			w, other := a, b
+			if round%2 == 1 {
+				w, other = b, a
+			}
+			es := entries(1 + round)
+			original := w.append(s, expected, es...)
+			other.repeats(original, s, eventstore.Any, es...)
+			w.repeats(original, s, expected, es...)
+			before := es
+			es = entries(2)
+			original = other.append(s, eventstore.Exactly(original.Revision), es...)
+			w.repeats(original, s, eventstore.Exactly(original.First-1), es...)
+			for _, expected := range []eventstore.Expected{eventstore.Any, eventstore.NoStream, eventstore.Exactly(original.Revision)} {
+				if r, err := w.log.Append(w.ctx, s, expected, before[0], es[1]); !errors.Is(err, eventstore.ErrIDReused) {
+					w.t.Fatalf("expecting %d: %+v, %v", expected, r, err)
+				}
+			}
+			expected = eventstore.Exactly(original.Revision)
+		}
+	},
 	"a process follows what the other appends": func(t *testing.T, a, b *world) { followWriters(t, a, b) },
 }
 
