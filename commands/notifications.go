@@ -9,6 +9,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/domain/notification"
+	"github.com/mediavault-io/mediavault/domain/person"
 	"github.com/mediavault-io/mediavault/domain/recipient"
 	"github.com/mediavault-io/mediavault/eventstore"
 )
@@ -46,6 +47,12 @@ func recipientStream(person domain.UserID) eventstore.Stream {
 func (n *Notifications) Recipient(ctx context.Context, person domain.UserID) (recipient.State, error) {
 	f, err := fold(ctx, n.vault, recipientStream(person), recipient.Evolve, nil)
 	return f.state, err
+}
+
+// Forgotten reports whether somebody is forgotten, or to be: nothing is sent to him any more.
+func (n *Notifications) Forgotten(ctx context.Context, somebody domain.UserID) (bool, error) {
+	f, err := fold(ctx, n.vault, personStream(somebody), person.Evolve, nil)
+	return f.state.Phase != person.Remembered, err
 }
 
 // Owner answers whose item it is; empty when there is none.

@@ -45,6 +45,14 @@ type People struct {
 	media *Media
 	keys  SubjectKeys
 	index PeopleIndex
+	// Letters are what is on its way to people; nil: nothing ever is.
+	Letters Letters
+}
+
+// Letters are what is on its way to people outside; reactors.Letters is.
+type Letters interface {
+	// TakeBack removes what is on its way to a person who is to be forgotten, which is recorded, and returns when nothing leaves any more.
+	TakeBack(ctx context.Context, person domain.UserID) error
 }
 
 // NewPeople makes the commands about people. Without media and index it only takes requests.
@@ -57,8 +65,8 @@ func personStream(id domain.UserID) eventstore.Stream {
 	return eventstore.StreamOf(person.Category, domain.Derive("person", string(id)).String())
 }
 
-// RequestErasure has a person forgotten. It cannot be undone. His key is destroyed before the answer, when that can be; the rest a
-// reactor does. An envelope with a reason is refused: about somebody who is forgotten nothing is to be written anew.
+// RequestErasure has a person forgotten. It cannot be undone. His key is destroyed before the answer, when that can be, and after the answer
+// no mail and no message to a webhook of his leaves; the rest a reactor does. With an error it may be recorded, too: asking again says. An envelope with a reason is refused: about somebody who is forgotten nothing is to be written anew.
 func (p *People) RequestErasure(ctx context.Context, env Envelope, subject domain.UserID, ground person.Ground) (Receipt, error) {
 	if env.Reason != "" {
 		return Receipt{}, ErrOutlives
@@ -74,6 +82,11 @@ func (p *People) RequestErasure(ctx context.Context, env Envelope, subject domai
 	}
 	if got.state.Phase != person.Remembered {
 		_ = p.Forget(ctx, subject) // it was recorded: the reactor does it, if it could not be done now
+		if p.Letters != nil {
+			if err := p.Letters.TakeBack(ctx, subject); err != nil {
+				return Receipt{}, err
+			}
+		}
 	}
 	return got.Receipt, nil
 }

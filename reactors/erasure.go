@@ -18,15 +18,15 @@ import (
 // and takes back what was on its way to him. When no process can know his texts any more it does so once again, for what slipped in meanwhile, and records
 // that it is done: what read models took in while a process still knew the key, they forget at that event.
 type Erasure struct {
-	people *commands.People
-	pool   *pgxpool.Pool
-	timers timers
-	now    func() time.Time
+	people  *commands.People
+	letters Letters
+	timers  timers
+	now     func() time.Time
 }
 
 // NewErasure makes the reactor.
 func NewErasure(pool *pgxpool.Pool, people *commands.People, now func() time.Time) *Erasure {
-	e := &Erasure{people: people, pool: pool, now: now}
+	e := &Erasure{people: people, letters: Letters{pool}, now: now}
 	e.timers = timers{pool: pool, reactor: e.Name()}
 	return e
 }
@@ -81,21 +81,11 @@ func (e *Erasure) Due(ctx context.Context, now time.Time) error {
 }
 
 func (e *Erasure) erase(ctx context.Context, env commands.Envelope, subject domain.UserID) (kept int, err error) {
-	if err := e.takeBack(ctx, subject); err != nil {
+	if err := e.letters.TakeBack(ctx, subject); err != nil { // whoever sends them finds no address either
 		return 0, err
 	}
 	if err := e.people.EndShares(ctx, env, subject); err != nil {
 		return 0, err
 	}
 	return e.people.EraseItems(ctx, env, subject)
-}
-
-// takeBack removes what is on its way to a person: mail, and messages to his webhooks. Whoever sends them finds no address either.
-func (e *Erasure) takeBack(ctx context.Context, subject domain.UserID) error {
-	ctx, cancel := context.WithTimeout(ctx, timerTimeout)
-	defer cancel()
-	if _, err := e.pool.Exec(ctx, `DELETE FROM reactor_outbox WHERE person = $1`, string(subject)); err != nil {
-		return fmt.Errorf("take back what is on its way to a person: %w", err)
-	}
-	return nil
 }

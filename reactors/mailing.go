@@ -2,6 +2,7 @@ package reactors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ type Mailing struct {
 // NewMailing makes the reactor. window is how long the first notification waits for others.
 func NewMailing(pool *pgxpool.Pool, n *commands.Notifications, mailer Mailer, window time.Duration, now func() time.Time) *Mailing {
 	m := &Mailing{notifications: n, mailer: mailer, window: window, now: now}
-	m.outbox = outbox{pool: pool, reactor: m.Name()}
+	m.outbox = newOutbox(pool, m.Name())
 	return m
 }
 
@@ -88,15 +89,17 @@ func suppressedMail(person recipient.State, topic domain.Topic) (notification.Te
 	}
 }
 
-// How many notifications one mail holds at most, and how many mails are sent at once.
 const (
-	digestMax = 50
-	mailsAt   = 4
+	digestMax  = 50               // notifications that one mail holds at most
+	mailAtMost = 40 * time.Second // for one mail: a little more than one attempt of adapters/notify
 )
+
+// mailsAbreast is few: they all go to one server.
+func mailsAbreast() abreast { return abreast{well: 4, ill: 2} }
 
 // Due implements Clocked.
 func (m *Mailing) Due(ctx context.Context, _ time.Time) error {
-	return m.outbox.each(ctx, m.now, mailsAt, m.send)
+	return m.outbox.each(ctx, m.now, mailsAbreast(), m.send)
 }
 
 // send puts what waits for one person into one mail. What he said meanwhile about how he wants to be told counts.
@@ -138,9 +141,14 @@ func (m *Mailing) send(ctx context.Context, lane string) error {
 		return m.outbox.gone(ctx, letters...)
 	}
 	if !sent {
-		failed := m.mailer.Mail(ctx, person.Address().Text(), subjectOf(lines), textOf(lines), digest)
-		if failed != nil && ctx.Err() != nil {
-			return ctx.Err()
+		failed, err := m.outbox.leave(ctx, first, m.notifications, mailAtMost, func(ctx context.Context) error {
+			return m.mailer.Mail(ctx, person.Address().Text(), subjectOf(lines), textOf(lines), digest)
+		})
+		if errors.Is(err, errTakenBack) {
+			return m.outbox.gone(ctx, first)
+		}
+		if err != nil {
+			return err
 		}
 		told.Outcome, told.Code, told.Final = verdict(failed, first.attempts, mailWaits())
 	}

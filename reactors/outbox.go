@@ -22,6 +22,11 @@ import (
 type outbox struct {
 	pool    *pgxpool.Pool
 	reactor string
+	slow    map[string]time.Time // lanes whose last turn took long, and until when that counts; owned by each
+}
+
+func newOutbox(pool *pgxpool.Pool, reactor string) outbox {
+	return outbox{pool: pool, reactor: reactor, slow: map[string]time.Time{}}
 }
 
 // letter is one notification on its way.
@@ -62,19 +67,6 @@ func (o outbox) putAgain(ctx context.Context, letters []letter, due time.Time) e
 		ON CONFLICT (reactor, lane, position) DO UPDATE SET attempts = 0, due_at = excluded.due_at, replay = excluded.replay
 		WHERE reactor_outbox.replay < excluded.replay`,
 		o.reactor, letters[0].lane, letters[0].person, due.UTC(), positions, notifications, raised, replays)
-}
-
-// lanes are those whose first letter is due.
-func (o outbox) lanes(ctx context.Context, now time.Time) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, timerTimeout)
-	defer cancel()
-	rows, err := o.pool.Query(ctx, `
-		SELECT lane FROM (SELECT DISTINCT ON (lane) lane, due_at FROM reactor_outbox WHERE reactor = $1 ORDER BY lane, position) first
-		WHERE due_at <= $2 ORDER BY due_at LIMIT 200`, o.reactor, now)
-	if err != nil {
-		return nil, fmt.Errorf("outbox of %s: %w", o.reactor, err)
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // of are the first letters of a lane, in order.
@@ -133,52 +125,8 @@ func (o outbox) close(ctx context.Context, lane string) error {
 
 // failed counts a failed attempt of a lane's first letter, and lets the lane wait.
 func (o outbox) failed(ctx context.Context, first letter, until time.Time) error {
-	return o.exec(ctx, `UPDATE reactor_outbox SET attempts = attempts + 1, due_at = $4 WHERE reactor = $1 AND lane = $2 AND position = $3 AND replay = $5`,
+	return o.exec(ctx, `UPDATE reactor_outbox SET attempts = attempts + 1, due_at = $4, leaving_until = NULL WHERE reactor = $1 AND lane = $2 AND position = $3 AND replay = $5`,
 		o.reactor, first.lane, first.position, until.UTC(), first.replay)
-}
-
-// beginFor is how long each begins what becomes due, before it waits for what it began.
-const beginFor = time.Minute
-
-// each has do act on the lanes that are due, so many at once, until nothing more is. One that takes long keeps no other waiting: what
-// becomes due meanwhile is begun. The fault of one lane is not the others', and ends that lane's turn.
-func (o outbox) each(ctx context.Context, now func() time.Time, atOnce int, do func(ctx context.Context, lane string) error) error {
-	type ended struct {
-		lane string
-		err  error
-	}
-	var errs []error
-	busy, failed, done := map[string]bool{}, map[string]bool{}, make(chan ended)
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for began := time.Now(); ; {
-		if ctx.Err() == nil && time.Since(began) < beginFor {
-			lanes, err := o.lanes(ctx, now())
-			if err != nil {
-				errs = append(errs, err)
-				began = began.Add(-beginFor)
-			}
-			for _, lane := range lanes {
-				if busy[lane] || failed[lane] || len(busy) >= atOnce {
-					continue
-				}
-				busy[lane] = true
-				go func() { done <- ended{lane, recovered(func() error { return do(ctx, lane) })} }() // each waits for it, below
-			}
-		}
-		if len(busy) == 0 {
-			return errors.Join(errs...)
-		}
-		select {
-		case one := <-done:
-			delete(busy, one.lane)
-			if one.err != nil {
-				failed[one.lane] = true
-				errs = append(errs, fmt.Errorf("lane %s: %w", one.lane, one.err))
-			}
-		case <-tick.C:
-		}
-	}
 }
 
 func (o outbox) exec(ctx context.Context, sql string, args ...any) error {

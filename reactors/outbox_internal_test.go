@@ -12,7 +12,7 @@ import (
 
 func TestWhatGoesInOneMailStaysTogetherWhateverComesBetween(t *testing.T) {
 	t.Parallel()
-	o := outbox{pool: pgtest.New(t), reactor: "mailing"}
+	o := newOutbox(pgtest.New(t), "mailing")
 	now := time.Now()
 	put := func(positions ...eventstore.Position) {
 		t.Helper()

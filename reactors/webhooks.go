@@ -3,6 +3,7 @@ package reactors
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -32,7 +33,7 @@ type Webhooks struct {
 // NewWebhooks makes the reactor.
 func NewWebhooks(pool *pgxpool.Pool, store *eventstore.Store, n *commands.Notifications, poster Poster, now func() time.Time) *Webhooks {
 	w := &Webhooks{notifications: n, store: store, poster: poster, now: now}
-	w.outbox = outbox{pool: pool, reactor: w.Name()}
+	w.outbox = newOutbox(pool, w.Name())
 	return w
 }
 
@@ -146,16 +147,18 @@ func (w *Webhooks) replay(ctx context.Context, asked eventstore.Recorded, e reci
 	return w.outbox.putAgain(ctx, letters, w.now())
 }
 
-// How much, and for how long, is sent to one webhook before the others get their turn, and to how many at once.
+// How much, and for how long, is sent to one webhook before the others get their turn.
 const (
 	webhookTurn    = 20
 	webhookTurnFor = 30 * time.Second
-	webhooksAt     = 64
+	webhookAtMost  = 20 * time.Second // of one letter: a little more than one attempt of adapters/notify
 )
+
+func webhooksAbreast() abreast { return abreast{well: 64, ill: 64} }
 
 // Due implements Clocked.
 func (w *Webhooks) Due(ctx context.Context, _ time.Time) error {
-	return w.outbox.each(ctx, w.now, webhooksAt, w.turn)
+	return w.outbox.each(ctx, w.now, webhooksAbreast(), w.turn)
 }
 
 // turn sends a lane's letters in order, until one is not taken.
@@ -201,9 +204,14 @@ func (w *Webhooks) send(ctx context.Context, l letter) (taken bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		failed := w.poster.Post(ctx, url, string(l.notification), body, endpoint.Secrets(w.now()))
-		if failed != nil && ctx.Err() != nil {
-			return false, ctx.Err()
+		failed, err := w.outbox.leave(ctx, l, w.notifications, webhookAtMost, func(ctx context.Context) error {
+			return w.poster.Post(ctx, url, string(l.notification), body, endpoint.Secrets(w.now()))
+		})
+		if errors.Is(err, errTakenBack) {
+			return true, w.outbox.gone(ctx, l)
+		}
+		if err != nil {
+			return false, err
 		}
 		told.Outcome, told.Code, told.Final = verdict(failed, l.attempts, webhookWaits())
 	}

@@ -65,6 +65,13 @@ func (r *receiver) took() []string {
 	return slices.Clone(r.got)
 }
 
+// times is how often it was asked.
+func (r *receiver) times() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
+}
+
 // outcomes are what became of telling somebody on a channel, in order.
 func (v *vault) outcomes(channel domain.Channel) []string {
 	v.Helper()

@@ -16,11 +16,14 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/person"
+	"github.com/mediavault-io/mediavault/reactors"
 )
 
 // forgetting are the commands about people.
 func (a *app) forgetting() *commands.People {
-	return commands.NewPeople(a.vault, a.media, a.keys, belongings{a.models.library, a.models.shares})
+	people := commands.NewPeople(a.vault, a.media, a.keys, belongings{a.models.library, a.models.shares})
+	people.Letters = reactors.Letters{Pool: a.pool}
+	return people
 }
 
 func forgetCommand() *cobra.Command {
@@ -53,7 +56,9 @@ Grounds: ` + strings.Join(grounds, ", "),
 			return errors.New("say with --reason why: " + strings.Join(grounds, ", "))
 		}
 		return onHistory(func(cmd *cobra.Command, args []string, h *history, m *models) error {
-			f := forgetter{people: commands.NewPeople(commands.NewVault(h.store, media.DefaultPolicy()), nil, h.keys, nil), models: m, out: cmd.OutOrStdout()}
+			people := commands.NewPeople(commands.NewVault(h.store, media.DefaultPolicy()), nil, h.keys, nil)
+			people.Letters = reactors.Letters{Pool: h.pool}
+			f := forgetter{people: people, models: m, out: cmd.OutOrStdout()}
 			subject := domain.UserID(args[0])
 			fresh, err := f.tell(cmd.Context(), h, subject)
 			if err != nil || *dry {
