@@ -129,7 +129,10 @@ func (s *Server) append(ctx context.Context, a *appending) (appended, *wrongVers
 	gate := s.gate(a.stream)
 	gate.RLock()
 	defer gate.RUnlock()
-	about := s.metas.of(a.stream)
+	about, err := s.metas.of(ctx, a.stream)
+	if err != nil {
+		return appended{}, nil, err
+	}
 	if about.closed > 0 {
 		return appended{}, nil, streamDeleted(a.stream)
 	}

@@ -148,7 +148,11 @@ func (s *Server) mayRead(ctx context.Context, p Principal, stream eventstore.Str
 	if !ok {
 		return accessDenied()
 	}
-	acl := s.metas.of(about).acl
+	said, err := s.metas.of(ctx, about)
+	if err != nil {
+		return err
+	}
+	acl := said.acl
 	if about != stream {
 		return denied(acl.allows(acl.MetaRead, p))
 	}
@@ -192,7 +196,11 @@ func (s *Server) mayWrite(ctx context.Context, p Principal, stream eventstore.St
 	case !p.WriteFree || !granted(p.Categories, about.Category()):
 		return accessDenied()
 	}
-	acl := s.metas.of(about).acl
+	said, err := s.metas.of(ctx, about)
+	if err != nil {
+		return err
+	}
+	acl := said.acl
 	switch {
 	case about != stream:
 		return denied(acl.allows(acl.MetaWrite, p))

@@ -60,7 +60,10 @@ func (s *Server) close(ctx context.Context, o closingOptions, how closing) (even
 	gate.Lock()
 	defer gate.Unlock()
 	for {
-		about := s.metas.of(stream)
+		about, err := s.metas.of(ctx, stream)
+		if err != nil {
+			return 0, err
+		}
 		if about.closed > 0 || (about.deleted() && want == mustExist) {
 			return 0, streamDeleted(stream)
 		}
@@ -105,8 +108,9 @@ func (s *Server) forget(ctx context.Context, stream eventstore.Stream, _ eventst
 // undelete shows a deleted stream again, from what was just written.
 func (s *Server) undelete(ctx context.Context, stream eventstore.Stream, from eventstore.Revision) error {
 	for {
-		if !s.metas.of(stream).deleted() {
-			return nil // another writer did
+		about, err := s.metas.of(ctx, stream)
+		if err != nil || !about.deleted() {
+			return err // none: another writer did
 		}
 		if _, err := s.truncate(ctx, stream, int64(from)); !errors.Is(err, eventstore.ErrConflict) {
 			return err

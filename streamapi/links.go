@@ -69,7 +69,10 @@ func (s *Server) target(ctx context.Context, p *Principal, link eventstore.Raw) 
 		return nil, nil //nolint:nilnil // there is none, and that is no fault
 	}
 	stream := eventstore.Stream(name)
-	about := s.metas.of(stream)
+	about, err := s.metas.of(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
 	if about.closed > 0 || about.deleted() || revision < about.before {
 		return nil, nil //nolint:nilnil // see above
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -33,64 +32,6 @@ type acl struct {
 func (acl) allows(list []string, p Principal) bool {
 	return list == nil || p.Admin() || slices.Contains(list, "$all") || slices.Contains(list, p.ID) ||
 		slices.ContainsFunc(p.Roles, func(r string) bool { return slices.Contains(list, r) })
-}
-
-// metas is the meta of all streams that have one. It follows the log; what this process appends it is told at once.
-type metas struct {
-	mu       sync.RWMutex // guards byStream
-	byStream map[eventstore.Stream]*meta
-}
-
-func newMetas() *metas { return &metas{byStream: map[eventstore.Stream]*meta{}} }
-
-// of answers the meta of a stream, which must not be changed.
-func (m *metas) of(stream eventstore.Stream) *meta {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if found := m.byStream[stream]; found != nil {
-		return found
-	}
-	if len(stream) > 2 && stream[:2] == "$$" {
-		return metaOfMetas
-	}
-	return noMeta
-}
-
-var (
-	noMeta      = &meta{revision: -1}
-	metaOfMetas = &meta{revision: -1, maxCount: 1} // only what was said last counts
-)
-
-// take learns from an event, once or again.
-func (m *metas) take(raw eventstore.Raw) {
-	switch raw.Type {
-	case typeDeleted:
-		m.change(raw.Stream, func(known *meta) { known.closed = raw.Position })
-	case typeMetadata:
-		about := subject(raw.Stream)
-		if about == raw.Stream {
-			return
-		}
-		m.change(about, func(known *meta) {
-			if raw.Revision <= known.revision {
-				return
-			}
-			said := metaOf(raw.Data)
-			said.revision, said.closed = raw.Revision, known.closed
-			*known = said
-		})
-	}
-}
-
-func (m *metas) change(stream eventstore.Stream, f func(*meta)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	changed := *noMeta
-	if known := m.byStream[stream]; known != nil {
-		changed = *known
-	}
-	f(&changed)
-	m.byStream[stream] = &changed
 }
 
 // metaOf reads the data of a $metadata event. What is not as EventStoreDB writes it is as if it were not there.
@@ -141,8 +82,15 @@ func namesOf(data json.RawMessage) []string {
 // told itself counts at once; the pause keeps many small appends from being as many queries.
 const followed = 50 * time.Millisecond
 
-// followMetas loads what is said about streams, and goes on hearing of it.
+// gatherMost is how long the server answers nothing while it learns about which streams something was ever said. After that it asks
+// the log about each until it knows.
+const gatherMost = 2 * time.Second
+
+// followMetas learns about which streams something was said, and goes on hearing of it.
 func (s *Server) followMetas(ctx context.Context) {
+	begin := func() { s.started.Do(func() { close(s.ready) }) }
+	late := time.AfterFunc(gatherMost, begin)
+	defer late.Stop()
 	after := eventstore.Position(0)
 	filter := eventstore.Filter{Types: []string{typeMetadata, typeDeleted}}
 	for ctx.Err() == nil {
@@ -158,7 +106,8 @@ func (s *Server) followMetas(ctx context.Context) {
 			}
 			after = batch.Through
 			if batch.Live {
-				s.started.Do(func() { close(s.ready) })
+				s.metas.gathered()
+				begin()
 				pause(ctx, followed)
 			}
 		}

@@ -110,9 +110,9 @@ func (g *group) replay(ctx context.Context, stop int64) error {
 
 // parkedRange is which events of the parked stream are there: from first, and before end.
 func (g *group) parkedRange(ctx context.Context) (first, end int64, err error) {
-	about := g.server.metas.of(g.parked.name)
-	if about.deleted() || about.closed > 0 {
-		return 0, 0, nil
+	about, err := g.server.metas.of(ctx, g.parked.name)
+	if err != nil || about.deleted() || about.closed > 0 {
+		return 0, 0, err
 	}
 	last, err := g.server.lastRevision(ctx, g.parked.name)
 	end = int64(last) + 1
@@ -185,9 +185,9 @@ func (g *group) truncateParked(ctx context.Context, ending bool) error {
 	before := g.queue.replayed(g.parked.next)
 	under := len(g.queue.replays) > 0 || g.parked.next < g.parked.until
 	g.mu.Unlock()
-	about := g.server.metas.of(g.parked.name)
-	if about.deleted() || about.closed > 0 || before <= about.before {
-		return nil
+	about, err := g.server.metas.of(ctx, g.parked.name)
+	if err != nil || about.deleted() || about.closed > 0 || before <= about.before {
+		return err
 	}
 	if under && !ending && before-about.before < mostParked {
 		return nil
@@ -206,7 +206,10 @@ func (g *group) forgetParked(ctx context.Context) error {
 	gate.Lock()
 	defer gate.Unlock()
 	last, err := g.server.lastRevision(ctx, g.parked.name)
-	if err != nil || last < 0 || g.server.metas.of(g.parked.name).deleted() {
+	if err != nil || last < 0 {
+		return err
+	}
+	if about, err := g.server.metas.of(ctx, g.parked.name); err != nil || about.deleted() {
 		return err
 	}
 	for {

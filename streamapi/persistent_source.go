@@ -34,7 +34,10 @@ func (g *group) where() int64 {
 
 func (g *group) readStream(ctx context.Context) error {
 	stream := eventstore.Stream(g.key.source)
-	about := g.server.metas.of(stream)
+	about, err := g.server.metas.of(ctx, stream)
+	if err != nil {
+		return err
+	}
 	from, _, err := g.server.shownFrom(ctx, stream, about)
 	if err != nil {
 		return err
@@ -52,7 +55,10 @@ func (g *group) readStream(ctx context.Context) error {
 		}
 		for i := range batch.events {
 			raw := &batch.events[i]
-			about := g.server.metas.of(stream)
+			about, err := g.server.metas.of(ctx, stream)
+			if err != nil {
+				return err
+			}
 			hidden := raw.Type == typeDeleted || int64(raw.Revision) < about.before ||
 				(about.maxAge > 0 && g.server.Now().Sub(raw.At) > about.maxAge)
 			if err := g.take(ctx, raw, int64(raw.Revision), hidden); err != nil {

@@ -59,13 +59,17 @@ func (s *Server) read(ctx context.Context, req *streams.ReadReq, call streams.St
 	if err := s.mayRead(ctx, r.principal, r.stream); err != nil {
 		return err
 	}
-	if s.metas.of(r.stream).closed > 0 {
+	about, err := s.metas.of(ctx, r.stream)
+	if err != nil {
+		return err
+	}
+	if about.closed > 0 {
 		return streamDeleted(r.stream)
 	}
 	if r.subscribe {
-		return s.subscribeStream(ctx, r)
+		return s.subscribeStream(ctx, r, about)
 	}
-	return s.readStream(ctx, r)
+	return s.readStream(ctx, r, about)
 }
 
 func readingOf(o *streams.ReadReq_Options) (*reading, error) {
@@ -119,8 +123,7 @@ func readingOf(o *streams.ReadReq_Options) (*reading, error) {
 }
 
 // readStream reads a part of one stream.
-func (s *Server) readStream(ctx context.Context, r *reading) error {
-	about := s.metas.of(r.stream)
+func (s *Server) readStream(ctx context.Context, r *reading, about *meta) error {
 	if about.deleted() {
 		return r.out.notFound(r.stream)
 	}
@@ -195,8 +198,7 @@ func limitOf(count uint64) int {
 }
 
 // subscribeStream sends what is in a stream, and then what comes.
-func (s *Server) subscribeStream(ctx context.Context, r *reading) error {
-	about := s.metas.of(r.stream)
+func (s *Server) subscribeStream(ctx context.Context, r *reading, about *meta) error {
 	from, oldest, err := s.shownFrom(ctx, r.stream, about)
 	if err != nil {
 		return err

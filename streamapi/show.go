@@ -26,7 +26,11 @@ func (s *Server) visible(ctx context.Context, p *Principal, raw *eventstore.Raw)
 	if ok, err := s.ofGrantedOrganisation(ctx, *p, about); err != nil || !ok {
 		return false, err
 	}
-	acl := s.metas.of(about).acl
+	said, err := s.metas.of(ctx, about)
+	if err != nil {
+		return false, err
+	}
+	acl := said.acl
 	if about != raw.Stream {
 		return acl.allows(acl.MetaRead, *p), nil
 	}

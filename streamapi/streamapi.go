@@ -122,7 +122,7 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{Options: o, own: map[string]bool{}, metas: newMetas(), ready: make(chan struct{})}
+	s := &Server{Options: o, own: map[string]bool{}, metas: newMetas(o.Log, knownMetas), ready: make(chan struct{})}
 	for _, c := range o.Own {
 		s.own[c] = true
 	}
@@ -220,10 +220,12 @@ func (s *Server) answering(ctx context.Context) error {
 }
 
 // gate is the lock of a stream's name.
-func (s *Server) gate(stream eventstore.Stream) *sync.RWMutex {
+func (s *Server) gate(stream eventstore.Stream) *sync.RWMutex { return &s.gates[gateOf(stream)] }
+
+func gateOf(stream eventstore.Stream) int {
 	h := uint32(2166136261)
 	for i := range len(stream) {
 		h = (h ^ uint32(stream[i])) * 16777619
 	}
-	return &s.gates[h%gates]
+	return int(h % gates)
 }
