@@ -23,6 +23,7 @@ const (
 	TooMany                         // too often
 	Unavailable                     // a neighbour does not answer; asking again later may help
 	Full                            // a neighbour has no room left; asking again helps once somebody has made some
+	OutOfRange                      // a part of something that has no such part
 )
 
 // Refusal is the rules saying no. It is a value declared once beside the state that causes it; its code never changes.

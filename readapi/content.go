@@ -83,7 +83,7 @@ func (s *Server) deliverWeb(w http.ResponseWriter, r *http.Request, v projection
 // deliver answers the bytes, a part of them, 304 or 416. Whatever it is, the recorder is asked first: the read model may be
 // behind what was decided this very moment.
 func (s *Server) deliver(w http.ResponseWriter, r *http.Request, d delivery) error {
-	limitRanges(r)
+	siftRange(r, d.size)
 	blob, err := s.blobs.Get(r.Context(), d.object)
 	if err != nil {
 		return s.missing(r.Context(), d, err)

@@ -1,11 +1,14 @@
 package readapi
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
 )
 
 // gate stands between http.ServeContent and the client. ServeContent decides what is answered: everything, ranges, 304 or 416;
@@ -55,13 +58,15 @@ func (g *gate) WriteHeader(status int) {
 	if g.err = g.permit(s); g.err != nil {
 		return
 	}
-	g.opened, g.asked = true, time.Now()
 	to := g.ResponseWriter.Header()
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		to.Set("Content-Range", g.header.Get("Content-Range"))
+		g.err = errRange.Because(fmt.Sprintf("the content has %d bytes, and none of them are in this range", g.file.size))
+		return
+	}
+	g.opened, g.asked = true, time.Now()
 	for name, values := range g.header {
 		to[name] = values
-	}
-	if status == http.StatusRequestedRangeNotSatisfiable {
-		to.Del("Content-Disposition")
 	}
 	g.ResponseWriter.WriteHeader(status)
 }
@@ -178,9 +183,28 @@ func (f *file) fetch(p []byte, at int64) (int, error) {
 // maxRanges bounds the ranges of one request: each is a request to the storage.
 const maxRanges = 16
 
-// limitRanges ignores a Range that asks for too much, as RFC 9110, section 14.2 allows.
-func limitRanges(r *http.Request) {
-	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
-		r.Header.Del("Range")
+// errRange is a range of which the content has no byte.
+var errRange = domain.Refuse(domain.OutOfRange, "range_not_satisfiable", "the range lies outside of the content").On("Range")
+
+// siftRange ignores a Range that is not of bytes, cannot be read, or asks for too much (RFC 9110, section 14.2), so that all that
+// ServeContent refuses is a range outside of the content. The last no bytes are such a range, which ServeContent does not know.
+func siftRange(r *http.Request, size int64) {
+	said, ofBytes := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	ranges := strings.Split(said, ",")
+	for i, one := range ranges {
+		first, last, ok := strings.Cut(strings.Trim(one, " \t"), "-")
+		from, fromErr := strconv.ParseInt("0"+first, 10, 64)
+		to, toErr := strconv.ParseInt("0"+last, 10, 64)
+		if !ok || first+last == "" || fromErr != nil || toErr != nil || first != "" && last != "" && from > to {
+			ofBytes = false
+		}
+		if first == "" && to == 0 {
+			ranges[i] = strconv.FormatInt(size, 10) + "-"
+		}
 	}
+	if !ofBytes || len(ranges) > maxRanges {
+		r.Header.Del("Range")
+		return
+	}
+	r.Header.Set("Range", "bytes="+strings.Join(ranges, ","))
 }

@@ -69,8 +69,21 @@ func TestContentIsServedWholeInPartsAndOnlyWhenItChanged(t *testing.T) {
 		if a := v.get("alice user", path, "Range", "bytes=0-3", "If-Range", `"another"`); a.StatusCode != 200 || len(a.body) != len(content) {
 			t.Errorf("another If-Range: %d, %d bytes", a.StatusCode, len(a.body))
 		}
-		if a := v.get("alice user", path, "Range", "bytes=4000000-"); a.StatusCode != 416 {
-			t.Errorf("outside: %d", a.StatusCode)
+		for _, outside := range []string{"bytes=4000000-", "bytes=-0", "bytes=4000000-,5000000-"} {
+			n := v.rec.deliveries()
+			a := v.get("alice user", path, "Range", outside)
+			if a.code() != "range_not_satisfiable" || a.StatusCode != 416 || a.Header.Get("Content-Range") != "bytes */3145728" ||
+				a.Header.Get("Content-Disposition") != "" || a.Header.Get("ETag") != "" || v.rec.deliveries() != n {
+				t.Errorf("%s: %d %v %s", outside, a.StatusCode, a.Header, a.body)
+			}
+		}
+		for _, ignored := range []string{"lines=0-1", "bytes=9-0", "bytes=a-b", "bytes=", "bytes=0-1,x", "bytes=--1", "bytes=0-99999999999999999999"} {
+			if a := v.get("alice user", path, "Range", ignored); a.StatusCode != 200 || len(a.body) != len(content) {
+				t.Errorf("%s: %d, %d bytes", ignored, a.StatusCode, len(a.body))
+			}
+		}
+		if a := v.ask(http.MethodHead, "alice user", path, "Range", "bytes=4000000-"); a.StatusCode != 416 || a.Header.Get("Content-Range") != "bytes */3145728" {
+			t.Errorf("headers alone, outside: %d %v", a.StatusCode, a.Header)
 		}
 		a = v.get("alice user", path, "Range", "bytes=0-9,2000000-2000009")
 		kind, params, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))

@@ -17,6 +17,7 @@ import (
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/internal/web"
 )
 
 // Bounds of a form besides its file.
@@ -109,7 +110,7 @@ func (f *form) next() error {
 		switch enc := strings.ToLower(part.Header.Get("Content-Transfer-Encoding")); enc {
 		case "", "binary", "8bit", "7bit":
 		default:
-			return errEncoding.On(shown(name))
+			return web.ErrEncoding.On(shown(name))
 		}
 		if name == "file" {
 			return f.begin(part, params)

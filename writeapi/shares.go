@@ -105,20 +105,20 @@ func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) changeShare(w http.ResponseWriter, r *http.Request) error {
 	env, id, body, err := said[struct {
-		Permissions *[]share.Permission `json:"permissions"`
-		ExpiresAt   optional[time.Time] `json:"expires_at"`
-		Password    optional[string]    `json:"password"`
-		MaxOpens    optional[int]       `json:"max_opens"`
+		Permissions optional[[]share.Permission] `json:"permissions"`
+		ExpiresAt   optional[time.Time]          `json:"expires_at"`
+		Password    optional[string]             `json:"password"`
+		MaxOpens    optional[int]                `json:"max_opens"`
 	}](r, domain.ParseShareID)
 	if err != nil {
 		return err
 	}
 	change := commands.Change{
-		Permissions: body.Permissions, ExpiresAt: body.ExpiresAt.pointer(), Password: body.Password.pointer(), MaxOpens: body.MaxOpens.pointer(),
+		Permissions: body.Permissions.pointer(), ExpiresAt: body.ExpiresAt.pointer(), Password: body.Password.pointer(), MaxOpens: body.MaxOpens.pointer(),
 	}
 	// The zero value takes a term away; who wants that says null.
 	switch {
-	case body.Permissions != nil && len(*body.Permissions) == 0:
+	case body.Permissions.given && len(body.Permissions.value) == 0:
 		return errNoPermission.Because("accepted are one or more of view, download, edit, reshare; who wants none revokes the share")
 	case body.ExpiresAt.given && !body.ExpiresAt.null && body.ExpiresAt.value.IsZero():
 		return domain.ErrInvalid.On("expires_at").Because("the end lies in the past")

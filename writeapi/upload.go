@@ -9,15 +9,15 @@ import (
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/internal/web"
 )
 
 // The refusals of reading an upload.
 var (
-	errNoName   = domain.Refuse(domain.Invalid, "file_name_missing", "the file needs a name")
-	errDigest   = domain.Refuse(domain.Invalid, "digest_malformed", "the digest cannot be read")
-	errDigests  = domain.Refuse(domain.Invalid, "digests_differ", "two SHA-256 of the same bytes are given, and they differ")
-	errEncoding = domain.Refuse(domain.Unsupported, "encoding_not_accepted", "a body must not be compressed: send the bytes as they are")
-	errKind     = domain.Refuse(domain.Unsupported, "multipart_not_accepted", "of multipart bodies only multipart/form-data is accepted")
+	errNoName  = domain.Refuse(domain.Invalid, "file_name_missing", "the file needs a name")
+	errDigest  = domain.Refuse(domain.Invalid, "digest_malformed", "the digest cannot be read")
+	errDigests = domain.Refuse(domain.Invalid, "digests_differ", "two SHA-256 of the same bytes are given, and they differ")
+	errKind    = domain.Refuse(domain.Unsupported, "multipart_not_accepted", "of multipart bodies only multipart/form-data is accepted")
 )
 
 // upload is a file on its way in, and what was said about it. What stands behind the file in a form is known once body has
@@ -48,8 +48,8 @@ func (u *upload) file() commands.File {
 // receive reads what comes before the file's bytes, at most limit of which are accepted. fields are those that a form may have
 // beside its file.
 func receive(r *http.Request, limit int64, fields ...string) (*upload, error) {
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, errEncoding.On("Content-Encoding")
+	if err := web.Plain(r); err != nil {
+		return nil, err
 	}
 	kind := ""
 	var params map[string]string

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/media"
+	"github.com/mediavault-io/mediavault/internal/web"
 )
 
 const crlf = "\r\n"
@@ -114,7 +115,7 @@ func TestUploadsThatCannotBeReadAreRefused(t *testing.T) {
 		{"a name that is not UTF-8", post("b", disp, "attachment; filename*=UTF-8''%FF%FE"), domain.ErrInvalid, disp},
 		{"a huge header", post("b", disp, "attachment; filename="+long), domain.ErrInvalid, disp},
 		{"a type that is none", post("b", "Content-Type", "image/", disp, "attachment; filename=a"), domain.ErrInvalid, "Content-Type"},
-		{"a compressed body", post("b", "Content-Encoding", "gzip", disp, "attachment; filename=a"), errEncoding, "Content-Encoding"},
+		{"a compressed body", post("b", "Content-Encoding", "gzip", disp, "attachment; filename=a"), web.ErrEncoding, "Content-Encoding"},
 		{"another multipart", post("b", "Content-Type", "multipart/mixed; boundary=x"), errKind, "Content-Type"},
 		{"a digest that is none", post("b", disp, "attachment; filename=a", "Content-Digest", "sha-256=:%%%:"), errDigest, "Content-Digest"},
 		{"a digest without colons", post("b", disp, "attachment; filename=a", "Content-Digest", "sha-256="+base64Of("b")), errDigest, "Content-Digest"},
@@ -134,7 +135,7 @@ func TestUploadsThatCannotBeReadAreRefused(t *testing.T) {
 		{"a field that is not UTF-8", formOf(field("title", "\xff"), file("a", "b")), domain.ErrInvalid, "title"},
 		{"a sha256 that is none", formOf(field("sha256", "abc"), file("a", "b")), domain.ErrInvalid, "sha256"},
 		{"a part without a name", formOf("X: y"+crlf+crlf+"a", file("a", "b")), errForm, ""},
-		{"an encoded part", formOf(`Content-Disposition: form-data; name="title"`+crlf+"Content-Transfer-Encoding: base64"+crlf+crlf+"YQ==", file("a", "b")), errEncoding, "title"},
+		{"an encoded part", formOf(`Content-Disposition: form-data; name="title"`+crlf+"Content-Transfer-Encoding: base64"+crlf+crlf+"YQ==", file("a", "b")), web.ErrEncoding, "title"},
 		{"a huge preamble", post(strings.Repeat(long[:100]+"\n", maxForm/100+10)+wire(file("a", "b")), "Content-Type", "multipart/form-data; boundary=x"), errFormLarge, ""},
 		{"a preamble in one line", post(long+wire(file("a", "b")), "Content-Type", "multipart/form-data; boundary=x"), errForm, ""},
 		{"many fields", formOf(strings.Split(strings.Repeat(field("tags", "a")+"\x00", maxFields+1), "\x00")[:maxFields+1]...), errFormLarge, ""},

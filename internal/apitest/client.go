@@ -89,7 +89,7 @@ func (t *transport) judge(x exchange) {
 // problem holds every refusal against RFC 9457 and the vault's own conventions, described or not.
 func (t *transport) problem(x exchange) {
 	t.tb.Helper()
-	if x.request.Method == http.MethodHead || x.status == http.StatusRequestedRangeNotSatisfiable {
+	if x.request.Method == http.MethodHead {
 		return
 	}
 	var p struct {

@@ -23,8 +23,9 @@ const maxDepth = 32
 
 // The refusals of Decode. Invalid ones name the field by its path, such as permissions[1].
 var (
-	ErrNotJSON     = domain.Refuse(domain.Unsupported, "not_json", "the body must be JSON: send Content-Type: application/json")
-	ErrNoBody      = domain.Refuse(domain.Invalid, "body_missing", "a JSON body is needed")
+	ErrNotJSON     = domain.Refuse(domain.Unsupported, "not_json", "the body must be JSON: send Content-Type: application/json").On("Content-Type")
+	ErrEncoding    = domain.Refuse(domain.Unsupported, "encoding_not_accepted", "a body must not be compressed: send the bytes as they are")
+	ErrNoBody      = domain.Refuse(domain.Invalid, "body_missing", "a JSON body is needed").On("body")
 	ErrSyntax      = domain.Refuse(domain.Invalid, "json_syntax", "the body is not well-formed JSON")
 	ErrWrongType   = domain.Refuse(domain.Invalid, "wrong_type", "the value is of another type than is accepted")
 	ErrNoSuchField = domain.Refuse(domain.Invalid, "unknown_field", "there is no such field")
@@ -78,11 +79,19 @@ func requireJSON(r *http.Request) error {
 		return ErrNoBody
 	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || (kind != "application/json" && !(strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))) {
+	if err != nil || kind != "application/json" && kind != "application/merge-patch+json" {
 		return ErrNotJSON
 	}
 	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
 		return ErrNotJSON.Because("JSON is UTF-8; no other charset is accepted")
+	}
+	return Plain(r)
+}
+
+// Plain refuses a body that was compressed on its way.
+func Plain(r *http.Request) error {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return ErrEncoding.On("Content-Encoding")
 	}
 	return nil
 }
@@ -120,7 +129,7 @@ func (c *checker) value(t reflect.Type, path string, depth int) error {
 	case json.Delim('['):
 		err = c.list(t, leaf, path, depth)
 	case nil:
-		if nullable || leaf || t.Kind() == reflect.Interface || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		if nullable || leaf || t.Kind() == reflect.Interface {
 			return nil
 		}
 		return ErrWrongType.On(path).Because("null is not accepted; accepted is " + describe(t))
@@ -235,6 +244,9 @@ func names(fields map[string]reflect.Type) string {
 	all := make([]string, 0, len(fields))
 	for name := range fields {
 		all = append(all, name)
+	}
+	if len(all) == 0 {
+		return "none"
 	}
 	slices.Sort(all)
 	return strings.Join(all, ", ")

@@ -79,6 +79,7 @@ func TestDecodeIsStrict(t *testing.T) {
 		"a number too large":            {`{"count":256}`, web.ErrWrongType, "count", "8 bits"},
 		"a fraction":                    {`{"count":1.5}`, web.ErrWrongType, "count", ""},
 		"null where nothing is a value": {`{"count":null}`, web.ErrWrongType, "count", "null"},
+		"null for a list":               {`{"permissions":null}`, web.ErrWrongType, "permissions", "null"},
 		"an item of another type":       {`{"permissions":["view",3]}`, web.ErrWrongType, "permissions[1]", "a string"},
 		"an object for a list":          {`{"permissions":{}}`, web.ErrWrongType, "permissions", "a list"},
 		"a value of a map":              {`{"tags":{"a":1,"b":true}}`, web.ErrWrongType, "tags.b", ""},
@@ -114,7 +115,7 @@ func TestDecodeIsStrict(t *testing.T) {
 		t.Parallel()
 		for contentType, ok := range map[string]bool{
 			"application/json": true, "application/merge-patch+json": true, "": false, "text/plain": false, "application/json; charset=latin1": false,
-			"application/x-www-form-urlencoded": false, "multipart/form-data; boundary=x": false, "application/json; charset": false,
+			"application/x-www-form-urlencoded": false, "multipart/form-data; boundary=x": false, "application/json; charset": false, "application/json-patch+json": false,
 		} {
 			r := post(`{}`)
 			r.Header.Set("Content-Type", contentType)
@@ -123,6 +124,17 @@ func TestDecodeIsStrict(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestACompressedBodyIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for encoding, refused := range map[string]bool{"": false, "identity": false, "gzip": true, "br": true} {
+		r := post(`{}`)
+		r.Header.Set("Content-Encoding", encoding)
+		if _, err := web.Decode[order](r, 100); errors.Is(err, web.ErrEncoding) != refused {
+			t.Errorf("%q: %v", encoding, err)
+		}
+	}
 }
 
 func TestABodyThatNeverEndsCostsItsLimit(t *testing.T) {

@@ -109,7 +109,39 @@ func (e *Edge) Serve(router *mux.Router) http.Handler {
 	router.MethodNotAllowedHandler = methodNotAllowed(router)
 	router.Use(e.routed)
 	e.router = router
-	return e.recorded(e.recovered(e.guarded(router)))
+	return e.recorded(e.recovered(e.guarded(headed(router))))
+}
+
+// headed answers HEAD as GET, whose body net/http leaves away, where a route says nothing of HEAD and its body has an end.
+func headed(router *mux.Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && routeFor(router, r, http.MethodHead) == nil && heads(routeFor(router, r, http.MethodGet)) {
+			get := *r // net/http looks at its own
+			get.Method = http.MethodGet
+			r = &get
+		}
+		router.ServeHTTP(w, r)
+	})
+}
+
+// heads reports whether the route of a GET also answers HEAD.
+func heads(route *mux.Route) bool {
+	if route == nil {
+		return false
+	}
+	_, streams := route.GetHandler().(Streaming)
+	return !streams
+}
+
+// routeFor is the route that answers the request's path to the method, or nil.
+func routeFor(router *mux.Router, r *http.Request, method string) *mux.Route {
+	try := *r
+	try.Method = method
+	var match mux.RouteMatch
+	if !router.Match(&try, &match) || match.MatchErr != nil {
+		return nil
+	}
+	return match.Route
 }
 
 type callKey struct{}
@@ -328,14 +360,16 @@ func methodNotAllowed(router *mux.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
 		for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-			try := r.Clone(r.Context())
-			try.Method = m
-			var match mux.RouteMatch
-			if router.Match(try, &match) && match.MatchErr == nil && match.Route != nil {
+			route := routeFor(router, r, m)
+			if m == http.MethodHead && route == nil && heads(routeFor(router, r, http.MethodGet)) {
 				allowed = append(allowed, m)
-				if template, err := match.Route.GetPathTemplate(); err == nil && callOf(r) != nil {
-					callOf(r).route = template
-				}
+			}
+			if route == nil {
+				continue
+			}
+			allowed = append(allowed, m)
+			if template, err := route.GetPathTemplate(); err == nil && callOf(r) != nil {
+				callOf(r).route = template
 			}
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))

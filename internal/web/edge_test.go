@@ -154,10 +154,39 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	})
 	t.Run("another method is told which there are", func(t *testing.T) {
 		res, body := do(t, http.MethodPost, url+"/fail/fault")
-		if res.StatusCode != 405 || problem(t, body).Code != "method_not_allowed" || res.Header.Get("Allow") != "GET" {
+		if res.StatusCode != 405 || problem(t, body).Code != "method_not_allowed" || res.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("%d %s %v", res.StatusCode, body, res.Header)
 		}
 	})
+}
+
+func TestHEADIsAnsweredAsGETUnlessTheBodyHasNoEnd(t *testing.T) {
+	t.Parallel()
+	url, log, _ := serve(t, web.Options{}, func(r *mux.Router) {
+		answer := func(w http.ResponseWriter, r *http.Request) error {
+			return web.JSON(w, 200, map[string]string{"id": mux.Vars(r)["id"]})
+		}
+		r.Handle("/things/{id}", web.Handler(answer)).Methods(http.MethodGet)
+		r.Handle("/things/{id}", web.Handler(answer)).Methods(http.MethodPatch)
+		r.Handle("/live", web.Streaming(answer)).Methods(http.MethodGet)
+		r.Handle("/asked", web.Handler(answer)).Methods(http.MethodPost)
+	})
+	got, body := do(t, http.MethodGet, url+"/things/7")
+	res, none := do(t, http.MethodHead, url+"/things/7")
+	if res.StatusCode != 200 || none != "" || res.ContentLength != int64(len(body)) || res.Header.Get("Content-Type") != got.Header.Get("Content-Type") {
+		t.Errorf("%d %q %v", res.StatusCode, none, res.Header)
+	}
+	if !strings.Contains(log.String(), "method=HEAD route=/things/{id} status=200") {
+		t.Error(log.String())
+	}
+	for path, allow := range map[string]string{"/live": "GET", "/asked": "POST"} {
+		if res, _ := do(t, http.MethodHead, url+path); res.StatusCode != 405 || res.Header.Get("Allow") != allow {
+			t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
+		}
+	}
+	if res, _ := do(t, http.MethodOptions, url+"/things/7"); res.StatusCode != 204 || res.Header.Get("Allow") != "GET, HEAD, PATCH" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
 }
 
 func TestTheEdgeGuards(t *testing.T) {

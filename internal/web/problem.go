@@ -29,6 +29,7 @@ var statuses = map[domain.Kind]int{
 	domain.TooMany:         http.StatusTooManyRequests,
 	domain.Unavailable:     http.StatusServiceUnavailable,
 	domain.Full:            http.StatusInsufficientStorage,
+	domain.OutOfRange:      http.StatusRequestedRangeNotSatisfiable,
 }
 
 // Status is the HTTP status of a kind of refusal; 500 for a kind that is none.
@@ -54,7 +55,7 @@ type Problem struct {
 var (
 	ErrNoRoute    = domain.Refuse(domain.NotFound, "no_such_route", "there is nothing at this address; /docs lists what there is")
 	ErrTimeout    = domain.Refuse(domain.Unavailable, "timeout", "the answer took too long; ask again later")
-	ErrTooLarge   = domain.Refuse(domain.TooLarge, "body_too_large", "the body is larger than is accepted here")
+	ErrTooLarge   = domain.Refuse(domain.TooLarge, "body_too_large", "the body is larger than is accepted here").On("body")
 	errBody       = domain.Refuse(domain.Invalid, "body_incomplete", "the body ended, or stood still, before its declared end")
 	errOrigin     = domain.Refuse(domain.Forbidden, "origin_not_allowed", "pages of this origin may not call this server")
 	errDrain      = domain.Refuse(domain.Unavailable, "shutting_down", "the server is shutting down; ask again")
@@ -188,6 +189,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	h := w.Header()
 	// What the handler had prepared belongs to the answer that it did not give.
 	for _, name := range []string{"ETag", "Last-Modified", "Content-Disposition", "Content-Range", "Content-Encoding", "Accept-Ranges", "Location", "Vault-Position"} {
+		if name == "Content-Range" && p.Status == http.StatusRequestedRangeNotSatisfiable {
+			continue // it says how long the whole is (RFC 9110, section 15.5.17)
+		}
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")
