@@ -26,6 +26,7 @@ import (
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/internal/config"
+	"github.com/mediavault-io/mediavault/readapi"
 	"github.com/mediavault-io/mediavault/streamapi"
 )
 
@@ -57,7 +58,7 @@ func openStream(ctx context.Context, a *app) (_ *streamPart, err error) {
 	}
 	part := &streamPart{grace: a.cfg.ShutdownGrace}
 	keys := apikeys.New(a.pool)
-	if part.api, err = newStreamAPI(a, &streamDoorman{keys: keys, verifier: a.verifier}); err != nil {
+	if part.api, err = newStreamAPI(a, &streamDoorman{keys: keys, verifier: a.verifier, people: a.keys}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -89,7 +90,7 @@ func openStream(ctx context.Context, a *app) (_ *streamPart, err error) {
 		if len(part.doors) == 0 {
 			part.api.ListensAt(reachable(listener.Addr()))
 		}
-		doorman := &streamDoorman{keys: keys, verifier: a.verifier, insecure: cfg.Insecure, secure: secure}
+		doorman := &streamDoorman{keys: keys, verifier: a.verifier, people: a.keys, insecure: cfg.Insecure, secure: secure}
 		part.doors = append(part.doors, streamDoor{grpc: part.api.GRPCFor(doorman, options...), listener: listener})
 	}
 	return part, nil
@@ -123,6 +124,7 @@ func newStreamAPI(a *app, doorman *streamDoorman) (*streamapi.Server, error) {
 	return streamapi.New(streamapi.Options{
 		Log:           a.store.Log(),
 		Authenticate:  doorman,
+		Fresh:         apikeys.Fresh,
 		Own:           catalog.Categories(),
 		Open:          a.keys,
 		Correlations:  correlations.New(a.pool),
@@ -185,6 +187,7 @@ func (d *streamDoor) stop(grace time.Duration) {
 type streamDoorman struct {
 	keys     *apikeys.Keys
 	verifier *auth.Verifier
+	people   readapi.People // who was forgotten
 	insecure bool
 	secure   bool // the door speaks TLS
 }
@@ -233,6 +236,12 @@ func (d *streamDoorman) Bearer(ctx context.Context, token string) (streamapi.Pri
 	case errors.Is(err, auth.ErrUnavailable):
 		return streamapi.Principal{}, err
 	case err != nil, !actor.Known():
+		return streamapi.Principal{}, streamapi.ErrUnauthenticated
+	}
+	// His token goes on being good until the identity provider ends it; subscriptions ask again every few seconds.
+	if forgotten, err := d.people.Forgotten(ctx, actor.ID); err != nil {
+		return streamapi.Principal{}, err
+	} else if forgotten {
 		return streamapi.Principal{}, streamapi.ErrUnauthenticated
 	}
 	p := streamapi.Principal{ID: string(actor.ID)}
