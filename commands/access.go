@@ -46,11 +46,17 @@ type Serving struct {
 	// Object is where the bytes are that are to be delivered; they are refused when this actor gets others: the original, say,
 	// where he gets a copy without place and names. Empty: not compared.
 	Object domain.ObjectKey
+	// Part: it is a part that is asked for. Ticket is what was answered with an open through a share with a limit (Delivery.Ticket); with
+	// it, a part is no open of its own.
+	Part   bool
+	Ticket string
 }
 
 // Delivery is what may be served.
 type Delivery struct {
 	Receipt // zero when nothing was recorded
+	// Ticket goes on with this open, through a share with a limit, until access.GoesOnFor is over; empty when it was no open of that kind.
+	Ticket  string
 	Media   domain.MediaID
 	Version int
 	File    media.File
@@ -69,6 +75,15 @@ func (a *Access) Check(ctx context.Context, env Envelope, s Serving) (_ Delivery
 	}
 	state := access.State{}
 	if cmd.MaxOpens > 0 {
+		going, err := a.opened(ctx, s, cmd)
+		if err != nil {
+			return Delivery{}, err
+		}
+		if going.GoesOn(openerOf(s), a.vault.Now()) {
+			cmd.MaxOpens = 0
+		}
+	}
+	if cmd.MaxOpens > 0 {
 		f, err := fold(ctx, a.vault, openings(cmd.Share), access.Evolve, nil)
 		if err != nil {
 			return Delivery{}, err
@@ -82,7 +97,7 @@ func (a *Access) Check(ctx context.Context, env Envelope, s Serving) (_ Delivery
 }
 
 // Serve is Check, and then the record that it was served. Through a share with a limit of opens the record expects the exact
-// count, so that openers at once never exceed it.
+// count, so that openers at once never exceed it; whoever opened goes on with it by the Ticket that he got.
 func (a *Access) Serve(ctx context.Context, env Envelope, s Serving) (_ Delivery, err error) {
 	ctx, cancel := a.vault.within(ctx)
 	defer cancel()
@@ -93,16 +108,13 @@ func (a *Access) Serve(ctx context.Context, env Envelope, s Serving) (_ Delivery
 	}
 	// Each delivery is one of its own: a repeated request gets the bytes again, and counts again.
 	env = unconditional(env)
+	if cmd.MaxOpens > 0 && s.Part && s.Ticket != "" {
+		if d, err := a.goOn(ctx, env, s, cmd); !errors.Is(err, access.ErrOver) {
+			return d, err
+		}
+	}
 	if cmd.MaxOpens > 0 {
-		got, err := decide(ctx, a.vault, env, operation{name: "access.serve"}, openings(cmd.Share), access.Evolve, func(state access.State) ([]access.Event, error) {
-			// The terms, the item and the rest may have changed while others were counted.
-			if cmd, d, err = a.facts(ctx, env, s); err != nil {
-				return nil, err
-			}
-			return cmd.Decide(state)
-		})
-		d.Receipt = got.Receipt
-		return d, err
+		return a.open(ctx, env, s, cmd.Share)
 	}
 	events, err := cmd.Decide(access.State{})
 	if err != nil {

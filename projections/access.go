@@ -72,7 +72,7 @@ func (accessModel) Keys(rec eventstore.Recorded) []string {
 	case media.Category, share.Category:
 		return []string{rec.Stream.ID()}
 	}
-	if e, ok := rec.Event.(access.Served); ok && e.Share != "" {
+	if e, ok := rec.Event.(access.Served); ok && e.Share != "" && !e.Continued {
 		return []string{string(e.Share)}
 	}
 	return nil
@@ -86,7 +86,7 @@ func (accessModel) Evolve(_ string, row AccessRow, rec eventstore.Recorded) (Acc
 	case share.Event:
 		row = evolveGrant(row, e, rec)
 	case access.Served:
-		if access.Opens(e.What) {
+		if e.Opens() {
 			row.Opens++
 		}
 		return row, row.Share != nil

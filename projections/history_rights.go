@@ -43,7 +43,11 @@ func (h *History) sightOf(ctx context.Context, viewer domain.Actor, stream event
 		if stream.ID() == string(viewer.ID) {
 			return sight{viewer: viewer.ID}, nil
 		}
-		s, err := h.sightOfShare(ctx, viewer, stream.ID(), m)
+		id := stream.ID()
+		if n := len("0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21"); len(id) > n && id[n] == '-' {
+			id = id[:n] // of an open of the share
+		}
+		s, err := h.sightOfShare(ctx, viewer, id, m)
 		if errors.Is(err, ErrHidden) {
 			s, err = h.sightOfItem(ctx, viewer, domain.MediaID(stream.ID()), m)
 		}

@@ -165,6 +165,8 @@ func summarizeCase(e moderation.Event, s sight) string {
 		return fmt.Sprintf("opened a case for %s (%s)", e.Category, e.Origin)
 	case moderation.Reported:
 		return fmt.Sprintf("reported it for %s (%s)", e.Category, e.Origin)
+	case moderation.Reopened:
+		return fmt.Sprintf("brought the case back after decision %d (%s)", e.Decision, e.Why)
 	case moderation.Assigned:
 		if !s.staff {
 			return "gave the case to a moderator"
@@ -208,7 +210,11 @@ func summarizeServed(e access.Served) string {
 	if e.Share != "" {
 		through += " " + string(e.Share)
 	}
-	return fmt.Sprintf("was served the %s of version %d, %s, as %s", e.What, e.Version, bytesText(e.Bytes), through)
+	what := "the " + e.What
+	if e.Continued {
+		what = "another part of the " + e.What
+	}
+	return fmt.Sprintf("was served %s of version %d, %s, as %s", what, e.Version, bytesText(e.Bytes), through)
 }
 
 func toWhom(with share.Recipient) string {

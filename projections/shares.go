@@ -81,7 +81,7 @@ func (sharesModel) Keys(rec eventstore.Recorded) []string {
 	if rec.Stream.Category() == share.Category {
 		return []string{rec.Stream.ID()}
 	}
-	if e, ok := rec.Event.(access.Served); ok && e.Share != "" {
+	if e, ok := rec.Event.(access.Served); ok && e.Share != "" && !e.Continued {
 		return []string{string(e.Share)}
 	}
 	return nil
@@ -110,7 +110,7 @@ func (sharesModel) Evolve(_ string, row ShareRow, rec eventstore.Recorded) (Shar
 	case share.EndAnnounced, share.Expired, share.Exhausted:
 		row.Revision = int64(rec.Revision)
 	case access.Served:
-		if access.Opens(e.What) {
+		if e.Opens() {
 			row.Opens++
 			row.OpenedAt = rec.At
 		}

@@ -76,6 +76,7 @@ func TestShares(t *testing.T) {
 	before, err := v.store.Head(ctx)
 	must(t, err)
 	v.by(guest, accessStream(link), access.Served{Media: id, Version: 1, What: "content", Via: access.ViaLink, Share: link, Bytes: 5})
+	v.by(guest, accessStream(link+"-0"), access.Served{Media: id, Version: 1, What: "content", Via: access.ViaLink, Share: link, Bytes: 5, Continued: true})
 	v.by(alice, shareStream(toAcme), share.Revoked{By: alice.ID})
 	v.settle()
 
@@ -92,6 +93,16 @@ func TestShares(t *testing.T) {
 			if got, err = v.shares.SharesTo(ctx, person, want[0]); err != nil || len(got) > 0 {
 				t.Errorf("%s, next page: %v, %v", person, got, err)
 			}
+		}
+	})
+
+	t.Run("who gave a link reads how its opens were gone on with, and nobody else does", func(t *testing.T) {
+		parts := string(accessStream(link + "-0"))
+		if got, err := v.history.Stream(ctx, alice, parts, 0, 100, Moment{}); err != nil || len(got.Items) != 1 {
+			t.Errorf("alice: %+v, %v", got, err)
+		}
+		if _, err := v.history.Stream(ctx, mallory, parts, 0, 100, Moment{}); !errors.Is(err, ErrHidden) {
+			t.Errorf("mallory: %v", err)
 		}
 	})
 

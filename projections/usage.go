@@ -115,11 +115,11 @@ func (usageModel) Evolve(key string, row UsageRow, rec eventstore.Recorded) (Usa
 	case share.Granted:
 		row.Shares++
 	case access.Served:
-		if access.Opens(e.What) {
+		if e.Opens() {
 			row.Opens++
 		}
 		row.ServedBytes += e.Bytes
-		if e.What == access.Download {
+		if e.What == access.Download && !e.Continued {
 			row.Downloads++
 		}
 	}

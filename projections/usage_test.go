@@ -20,7 +20,8 @@ func TestUsage(t *testing.T) {
 	}
 	a := v.item(alice) // 1000 bytes
 	v.by(alice, mediaStream(a), media.VersionAdded{Version: 2, File: file(alice, 500)})
-	v.by(alice, accessStream(a), served(a, "content", 10), served(a, "download", 20))
+	v.by(alice, accessStream(a), served(a, "content", 10), served(a, "download", 12))
+	v.by(alice, accessStream(a+"-0"), access.Served{Media: a, Version: 1, What: "download", Via: access.ViaOwner, Bytes: 8, Continued: true})
 	v.grant(alice, alice, a, withUser(bob), allow(share.View), "")
 	b := v.item(alice)
 	p := v.item(partner)

@@ -63,7 +63,7 @@ func (s *Sharing) React(ctx context.Context, rec eventstore.Recorded) error {
 	case share.Revoked, share.Closed:
 		return s.timers.forget(ctx, rec.Stream.ID())
 	case access.Served:
-		if e.Share == "" || !access.Opens(e.What) || rec.Stream.ID() != string(e.Share) {
+		if e.Share == "" || !e.Opens() || rec.Stream.ID() != string(e.Share) {
 			return nil // opens are counted, in the share's own stream, where there is a limit
 		}
 		return s.settle(ctx, rec, e.Share)

@@ -90,7 +90,17 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, d delivery) err
 	}
 	defer blob.Close()
 	f := &file{src: blob, size: d.size, head: r.Method == http.MethodHead}
-	g := newGate(w, f, func(answer served) error { return s.permit(r.Context(), d.serving, answer) })
+	ticket := ticketOf(r, d)
+	d.serving.Ticket = ticket.Value
+	var g *gate
+	g = newGate(w, f, func(answer served) error {
+		given, err := s.permit(r.Context(), d.serving, answer)
+		if given != "" {
+			ticket.Value = given
+			g.header.Add("Set-Cookie", ticket.String())
+		}
+		return err
+	})
 	g.still = func() error {
 		underway := d.serving
 		underway.Underway = true
@@ -118,10 +128,10 @@ func (s *Server) missing(ctx context.Context, d delivery, err error) error {
 	return fmt.Errorf("open content of %s version %d: %w", d.serving.Media, d.serving.Version, err)
 }
 
-func (s *Server) permit(ctx context.Context, serving Serving, answer served) error {
-	serving.From, serving.Bytes = answer.from, answer.bytes
+func (s *Server) permit(ctx context.Context, serving Serving, answer served) (ticket string, err error) {
+	serving.From, serving.Bytes, serving.Part = answer.from, answer.bytes, answer.part
 	if !answer.delivers {
-		return s.recorder.Check(ctx, serving)
+		return "", s.recorder.Check(ctx, serving)
 	}
 	return s.recorder.Serve(ctx, serving)
 }
@@ -134,8 +144,17 @@ func (g *gate) setHeaders(d delivery) {
 	g.header.Set("Cache-Control", "private, no-cache")
 	g.header.Set("Vary", "Authorization, Vault-Password, Accept") // of thumbnails there are several types
 	g.header.Set("X-Content-Type-Options", "nosniff")
-	g.header.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; frame-ancestors 'none'")
+	g.header.Set("Content-Security-Policy", sandboxed(d.mime)+"; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'; frame-ancestors 'none'")
 	g.header.Set("Cross-Origin-Resource-Policy", "same-site")
+}
+
+// sandboxed is how a browser that is led to the file itself shows it: nothing in it runs. A player asks for its parts, which from an origin
+// of nobody's, without the link's cookies, it would not get; a film has nothing in it that could use the vault's.
+func sandboxed(stored string) string {
+	if kind := safeType(stored); strings.HasPrefix(kind, "video/") || strings.HasPrefix(kind, "audio/") {
+		return "sandbox allow-same-origin"
+	}
+	return "sandbox"
 }
 
 // safeType is the stored type, unless a browser would run what it finds: the whitelist keeps such types out, and a policy that

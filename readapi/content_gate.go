@@ -33,6 +33,7 @@ const patience = 400 * time.Millisecond
 // served is what ServeContent is about to answer.
 type served struct {
 	delivers    bool // bytes of the file leave
+	part        bool // and not all of them
 	from, bytes int64
 }
 
@@ -48,7 +49,7 @@ func (g *gate) WriteHeader(status int) {
 	if g.opened || g.err != nil {
 		return
 	}
-	s := served{delivers: !g.file.head && (status == http.StatusOK || status == http.StatusPartialContent)}
+	s := served{delivers: !g.file.head && (status == http.StatusOK || status == http.StatusPartialContent), part: status == http.StatusPartialContent}
 	if s.delivers {
 		s.from, s.bytes = extent(g.header)
 		if g.err = g.file.prime(); g.err != nil {

@@ -51,12 +51,12 @@ func TestTheGateServesWhatServeContentDecides(t *testing.T) {
 		asked        served
 		permits      int
 	}{
-		{"everything", "GET", nil, 200, served{true, 0, 160_000}, 1},
-		{"one range", "GET", map[string]string{"Range": "bytes=70000-70009"}, 206, served{true, 70_000, 10}, 1},
-		{"the end", "GET", map[string]string{"Range": "bytes=-5"}, 206, served{true, 159_995, 5}, 1},
+		{"everything", "GET", nil, 200, served{true, false, 0, 160_000}, 1},
+		{"one range", "GET", map[string]string{"Range": "bytes=70000-70009"}, 206, served{true, true, 70_000, 10}, 1},
+		{"the end", "GET", map[string]string{"Range": "bytes=-5"}, 206, served{true, true, 159_995, 5}, 1},
 		{"not changed", "GET", map[string]string{"If-None-Match": `"abc"`}, 304, served{}, 1},
-		{"another If-Range", "GET", map[string]string{"Range": "bytes=0-1", "If-Range": `"other"`}, 200, served{true, 0, 160_000}, 1},
-		{"the same If-Range", "GET", map[string]string{"Range": "bytes=0-1", "If-Range": `"abc"`}, 206, served{true, 0, 2}, 1},
+		{"another If-Range", "GET", map[string]string{"Range": "bytes=0-1", "If-Range": `"other"`}, 200, served{true, false, 0, 160_000}, 1},
+		{"the same If-Range", "GET", map[string]string{"Range": "bytes=0-1", "If-Range": `"abc"`}, 206, served{true, true, 0, 2}, 1},
 		{"headers alone", "HEAD", nil, 200, served{}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,8 +16,9 @@ type Recorder interface {
 	// refusal when it may not. It records nothing.
 	Check(ctx context.Context, s Serving) error
 	// Serve is Check, and then the record that it was served; through a share with a limit of opens it counts one, and two
-	// openers at once never exceed the limit. Only a nil error lets a byte leave.
-	Serve(ctx context.Context, s Serving) error
+	// openers at once never exceed the limit. It answers what goes on with such an open (Serving.Ticket). Only a nil error lets a byte
+	// leave.
+	Serve(ctx context.Context, s Serving) (ticket string, err error)
 	// Refused records a request that was refused.
 	Refused(ctx context.Context, r Refusal) error
 }
@@ -48,6 +49,9 @@ type Serving struct {
 	Object domain.ObjectKey
 	// Underway: it was counted, and its password was right, when it began.
 	Underway bool
+	// Part: it is a part that leaves. With the Ticket that an open through a share with a limit was answered with, it is no open of its own.
+	Part   bool
+	Ticket string
 }
 
 // Refusal is a request that was refused.

@@ -89,11 +89,36 @@ func TestTheCopyThatBrowsersPlayIsServedAsContentIs(t *testing.T) {
 	t.Run("as of the upload there was none", func(t *testing.T) {
 		v.refused(404, "no_web_variant", "alice user", web+"&as_of="+after(uploaded)[1])
 	})
-	t.Run("it counts as an open of a link with a limit", func(t *testing.T) {
-		if a := v.get("", "/v1/public/once/content?variant=web", "Range", "bytes=0-9"); a.StatusCode != 206 {
-			t.Fatalf("%d %s", a.StatusCode, a.body)
+	t.Run("it counts as an open of a link with a limit, and whoever opened it fetches the other parts", func(t *testing.T) {
+		const once = "/v1/public/once/content"
+		a := v.get("", once+"?variant=web", "Range", "bytes=0-9")
+		cookies := a.Cookies()
+		if a.StatusCode != 206 || len(cookies) != 1 {
+			t.Fatalf("%d %s %v", a.StatusCode, a.body, cookies)
 		}
-		v.refused(410, "share_exhausted", "", "/v1/public/once/content?variant=web", "Range", "bytes=10-19")
+		c := cookies[0]
+		if c.Value != ticket || c.Path != once || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Secure || c.MaxAge != 0 {
+			t.Errorf("got %+v", c)
+		}
+		shown := c.Name + "=" + c.Value
+		v.refused(410, "share_exhausted", "", once+"?variant=web", "Range", "bytes=10-19")
+		v.refused(410, "share_exhausted", "", once+"?variant=web", "Cookie", shown) // all of it is another open
+		v.refused(410, "share_exhausted", "", once, "Range", "bytes=10-19", "Cookie", shown)
+		v.refused(410, "share_exhausted", "", once+"?variant=web", "Range", "bytes=10-19", "Cookie", shown+"x")
+		a = v.get("", once+"?variant=web", "Range", "bytes=10-19", "Cookie", shown, "X-Forwarded-Proto", "https")
+		if a.StatusCode != 206 || !bytes.Equal(a.body, film[10:20]) || len(a.Cookies()) > 0 {
+			t.Errorf("another part: %d %s %v", a.StatusCode, a.body, a.Cookies())
+		}
+		if s := v.rec.last(); !s.Part || s.Ticket != ticket || s.From != 10 || s.Bytes != 10 {
+			t.Errorf("recorded %+v", s)
+		}
+	})
+	t.Run("a browser that is led to it plays it, and runs nothing in anything", func(t *testing.T) {
+		for path, want := range map[string]string{web: "sandbox allow-same-origin; default-src 'none'", path + "/content": "sandbox; default-src 'none'"} {
+			if got := v.get("bob user", path).Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, want) || strings.Contains(got, "allow-scripts") {
+				t.Errorf("%s: %s", path, got)
+			}
+		}
 	})
 	t.Run("nobody gets that of an item in quarantine, whatever the read models say", func(t *testing.T) {
 		v.by("system", mediaStream(id), media.Quarantined{Source: media.Source{By: "system", Version: 1}, Code: media.CodeScreening})

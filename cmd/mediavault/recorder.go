@@ -19,9 +19,9 @@ func (r recorder) Check(ctx context.Context, s readapi.Serving) error {
 }
 
 // Serve implements readapi.Recorder.
-func (r recorder) Serve(ctx context.Context, s readapi.Serving) error {
-	_, err := r.access.Serve(ctx, envelopeOf(s.Caller), servingOf(s))
-	return err
+func (r recorder) Serve(ctx context.Context, s readapi.Serving) (ticket string, err error) {
+	d, err := r.access.Serve(ctx, envelopeOf(s.Caller), servingOf(s))
+	return d.Ticket, err
 }
 
 // Refused implements readapi.Recorder.
@@ -40,6 +40,6 @@ func envelopeOf(c readapi.Caller) commands.Envelope {
 func servingOf(s readapi.Serving) commands.Serving {
 	return commands.Serving{
 		Media: s.Media, Version: s.Version, What: s.What, Via: access.Via(s.Via), Share: s.Share,
-		Token: s.Token, Password: s.Password, From: s.From, Bytes: s.Bytes, Object: s.Object, Underway: s.Underway,
+		Token: s.Token, Password: s.Password, From: s.From, Bytes: s.Bytes, Object: s.Object, Underway: s.Underway, Part: s.Part, Ticket: s.Ticket,
 	}
 }

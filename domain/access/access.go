@@ -2,6 +2,7 @@ package access
 
 import (
 	"slices"
+	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
 )
@@ -22,13 +23,17 @@ const (
 	View      = "view" // what is said about the item: no bytes
 )
 
-// Opens reports whether serving this counts against a share's limit. A preview or a description does not; every request for bytes does, also
-// for a part of them, because whoever may ask for parts without limit has everything.
+// Opens reports whether serving this counts against a share's limit. A preview or a description does not; a request for bytes does, also
+// for a part of them, because whoever may ask for parts without limit has everything. Who opened it goes on with it (GoOn).
 func Opens(what string) bool { return what == Content || what == Download }
 
-// State is how many opens went through the stream's share.
+// Opens reports whether this was an open, and not another part of what was opened before.
+func (e Served) Opens() bool { return Opens(e.What) && !e.Continued }
+
+// State is what went through the stream's share, or what was gone on with in the stream of an open.
 type State struct {
 	Opens int
+	Parts int
 }
 
 // Evolve is state + event -> state.
@@ -49,6 +54,9 @@ type Serve struct {
 	Delivery   error // why the item's state forbids to deliver, or nil
 	Right      error // why the right does not hold: the share's refusal, or nil
 	MaxOpens   int   // of the share; 0: no limit
+	// Opener and Until are what an open through a share with a limit is recorded with, for GoOn.
+	Opener domain.Digest
+	Until  time.Time
 }
 
 // Decide serves, or refuses. Without a right the item does not exist; with one, its state may be known.
@@ -70,13 +78,18 @@ func (c Serve) Decide(s State) ([]Event, error) {
 	case c.MaxOpens > 0 && Opens(c.What) && s.Opens >= c.MaxOpens:
 		return nil, ErrExhausted
 	}
-	return []Event{Served{
-		Media: c.Media, Version: c.Version, What: c.What, Via: c.Via, Share: c.Share, From: c.From, Bytes: c.Bytes,
-	}}, nil
+	served := Served{Media: c.Media, Version: c.Version, What: c.What, Via: c.Via, Share: c.Share, From: c.From, Bytes: c.Bytes}
+	if c.MaxOpens > 0 && Opens(c.What) {
+		served.Opener, served.Until = c.Opener, c.Until
+	}
+	return []Event{served}, nil
 }
 
 func (e Served) evolve(s State) State {
-	if Opens(e.What) {
+	switch {
+	case e.Continued:
+		s.Parts++
+	case Opens(e.What):
 		s.Opens++
 	}
 	return s

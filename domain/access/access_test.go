@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/access"
@@ -78,6 +79,10 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	t.Parallel()
 	domaintest.Golden(t, access.Types,
 		access.Served{Media: "m1", Version: 2, What: access.Content, Via: access.ViaLink, Share: "s1", From: 5, Bytes: 10},
+		access.Served{
+			Media: "m1", Version: 2, What: access.Content, Via: access.ViaLink, Share: "s1", Bytes: 10, Continued: true,
+			Opener: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Until: time.Date(2026, 5, 4, 10, 30, 0, 0, time.UTC),
+		},
 		access.Refused{
 			Action: "GET /v1/media/{id}/content", Resource: "m1", Media: "m1", Share: "s1", Code: "share_expired", Status: 410, Count: 12,
 		})

@@ -10,9 +10,15 @@
 //	of a share with a limit:
 //	n opens --Serve (content, download)--> n+1 opens --...--> max_opens: nothing is served any more
 //	Serve (thumbnail), Refuse: recorded, and not counted
+//
+// `access-<share id>-<revision>` is how the open at that revision of `access-<share id>` was gone on with (GoOn).
 package access
 
-import "github.com/mediavault-io/mediavault/domain"
+import (
+	"time"
+
+	"github.com/mediavault-io/mediavault/domain"
+)
 
 // Category is the first part of the streams of this aggregate: `access-<id>`.
 const Category = "access"
@@ -50,6 +56,11 @@ type Served struct {
 	Share   domain.ShareID `json:"share,omitempty"` // when Via is share or link
 	From    int64          `json:"from,omitempty"`  // first byte that was asked for
 	Bytes   int64          `json:"bytes"`           // how many were asked for
+	// Opener is the digest of what whoever opened it through a share with a limit shows to go on with it, and of what was opened;
+	// Until is how long he may.
+	Opener    domain.Digest `json:"opener,omitempty"`
+	Until     time.Time     `json:"until,omitzero"`
+	Continued bool          `json:"continued,omitempty"` // another part of what was opened before: no open of its own
 }
 
 // Refused is a request that was refused: what was asked for, and why not.
