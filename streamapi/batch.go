@@ -30,30 +30,17 @@ const (
 // serveBatchAppend answers streams.Streams/BatchAppend: many appends over one call, each told in one or more parts and answered under
 // its correlation id as soon as it is done. Appends to the same stream are done in the order in which they were completed.
 func (s *Server) serveBatchAppend(call grpc.ServerStream) error {
-	ctx, ended := s.whileAllowed(call.Context())
-	b := &batches{
-		server: s, call: call, ctx: ctx, principal: principalOf(ctx),
-		open: map[uuid.UUID]*batch{}, room: make(chan struct{}, batchesUnderWay), last: map[eventstore.Stream]chan struct{}{},
-	}
-	if !s.hearing.begin() {
-		return ended(notReady())
-	}
-	heard := make(chan error, 1)
-	go func() { // nothing interrupts RecvMsg but the end of the call, which is the end of this function; Run waits for it
-		defer s.hearing.end()
-		heard <- b.receive()
-	}()
-	var err error
-	select {
-	case err = <-heard:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	b.finish()
-	return ended(err)
+	return s.whileAllowed(call.Context(), func(ctx context.Context, _ context.CancelCauseFunc) error {
+		b := &batches{
+			server: s, call: call, ctx: ctx, principal: principalOf(ctx),
+			open: map[uuid.UUID]*batch{}, room: make(chan struct{}, batchesUnderWay), last: map[eventstore.Stream]chan struct{}{},
+		}
+		defer b.finish()
+		return b.receive()
+	})
 }
 
-// hearing counts calls that are heard beside what answers them.
+// hearing counts calls that are served beside what ends them.
 type hearing struct {
 	mu   sync.Mutex // guards over, and that nobody begins once it is set
 	over bool

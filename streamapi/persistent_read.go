@@ -59,8 +59,7 @@ func (c *consumer) measure(took time.Duration) {
 
 // Read implements persistent.PersistentSubscriptionsServer: a consumer takes part in a subscription until it leaves or is dropped.
 func (p *persistents) Read(call persistent.PersistentSubscriptions_ReadServer) error {
-	ctx, ended := p.server.whileAllowed(call.Context())
-	return ended(p.read(ctx, call))
+	return p.server.whileAllowed(call.Context(), func(ctx context.Context, _ context.CancelCauseFunc) error { return p.read(ctx, call) })
 }
 
 func (p *persistents) read(ctx context.Context, call persistent.PersistentSubscriptions_ReadServer) error {

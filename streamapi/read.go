@@ -32,8 +32,7 @@ type reading struct {
 
 // Read implements streams.StreamsServer: reads and subscriptions, of streams and of $all.
 func (s *Server) Read(req *streams.ReadReq, call streams.Streams_ReadServer) error {
-	ctx, ended := s.whileAllowed(call.Context())
-	return ended(s.read(ctx, req, call))
+	return s.whileAllowed(call.Context(), func(ctx context.Context, _ context.CancelCauseFunc) error { return s.read(ctx, req, call) })
 }
 
 func (s *Server) read(ctx context.Context, req *streams.ReadReq, call streams.Streams_ReadServer) error {

@@ -8,43 +8,72 @@ import (
 	"time"
 )
 
-// DefaultRecheck is how often it is asked whether who subscribes still may.
-const DefaultRecheck = 2 * time.Second
+// EndsWithin is how soon what is open ends when its caller's key is revoked, its token expires or what it may changes, when it can be
+// asked within answersWithin: the authenticator may believe what it found for Options.Fresh, and is asked every Options.Recheck.
+const (
+	EndsWithin    = 5 * time.Second
+	answersWithin = time.Second
+)
 
-// whileAllowed answers a context that ends when the caller's key is revoked, its token expires or what it may changes: calls that go on
-// for long are not asked for their credentials again by themselves. While nobody can say so, the call goes on. The caller calls
-// ended with its result, which makes it the reason for which the call ended.
-func (s *Server) whileAllowed(ctx context.Context) (_ context.Context, ended func(error) error) {
-	who := callerOf(ctx)
-	if who.door == nil {
-		return ctx, func(err error) error { return err }
-	}
+// DefaultRecheck is how often it is asked whether who subscribes still may.
+const DefaultRecheck = 1500 * time.Millisecond
+
+// whileAllowed runs f, which is a call that may go on for long, until its caller may not any more: it is not asked for its credentials
+// again by itself. f's context ends then; where f is sending to a client that takes nothing, and cannot see that, the call ends without
+// it. While nobody can say who the caller is, the call goes on. f can end itself in the same way.
+func (s *Server) whileAllowed(ctx context.Context, f func(ctx context.Context, end context.CancelCauseFunc) error) error {
 	watched, cancel := context.WithCancelCause(ctx)
-	w := &watch{server: s, who: who, end: cancel}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(s.Recheck, func() { w.look(watched) })
-	return watched, func(err error) error {
-		cause := context.Cause(watched)
-		cancel(nil) // a look that is under way ends, too
-		w.stop()
-		if w.why != nil && errors.Is(cause, w.why) {
-			return w.why
-		}
-		return err
+	defer cancel(nil)
+	if who := callerOf(ctx); who.door != nil {
+		w := &watch{server: s, who: who, end: cancel}
+		w.start(watched)
+		defer w.stop()
 	}
+	if !s.hearing.begin() {
+		return notReady()
+	}
+	done := make(chan error, 1)
+	go func() { // Run waits for it; when it outlives this function, what it sends fails, and its context has ended
+		defer s.hearing.end()
+		done <- f(watched, cancel)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-watched.Done():
+		err = watched.Err()
+		t := time.NewTimer(lastWord)
+		defer t.Stop()
+		select {
+		case err = <-done:
+		case <-t.C:
+		}
+	}
+	var why *exception
+	if errors.As(context.Cause(watched), &why) {
+		return why
+	}
+	return err
 }
+
+// lastWord is how long a call whose context has ended is waited for, so that it can say what it was doing.
+const lastWord = 100 * time.Millisecond
 
 // watch asks again and again who a caller is.
 type watch struct {
 	server *Server
 	who    *caller
 	end    context.CancelCauseFunc
-	why    error // why the call ended; written before end is called
 
 	mu      sync.Mutex // held while it looks; guards what follows
 	timer   *time.Timer
 	stopped bool
+}
+
+func (w *watch) start(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.server.Recheck, func() { w.look(ctx) })
 }
 
 func (w *watch) look(ctx context.Context) {
@@ -55,15 +84,16 @@ func (w *watch) look(ctx context.Context) {
 	}
 	asking, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var err error
-	if w.why, err = w.who.changed(asking); err != nil && ctx.Err() == nil {
+	began := time.Now()
+	why, err := w.who.changed(asking)
+	if err != nil && ctx.Err() == nil {
 		w.server.Logger.Warn("stream API: whether a subscriber still may is not known", "principal", w.who.principal.ID, "error", err)
 	}
-	if w.why != nil {
-		w.end(w.why)
+	if why != nil {
+		w.end(why)
 		return
 	}
-	w.timer.Reset(w.server.Recheck)
+	w.timer.Reset(max(w.server.Recheck-time.Since(began), 0))
 }
 
 // changed asks again who the caller is. why says that it is not who it was, or may not what it might; nil: it is.

@@ -6,6 +6,7 @@ package streamapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -53,8 +54,9 @@ type Options struct {
 	Lead time.Duration
 	// MaxAppend bounds the data and metadata of one append, bytes; 0 means DefaultMaxAppend.
 	MaxAppend int
-	// Recheck is how often it is asked whether who subscribes still may; 0: DefaultRecheck.
-	Recheck time.Duration
+	// Recheck is how often it is asked whether who subscribes still may; 0: DefaultRecheck. Fresh is how old what Authenticate answers
+	// may be. Together they leave room for EndsWithin to hold.
+	Recheck, Fresh time.Duration
 	// Garbage is how much more garbage than it would the process lets lie before it collects, while the server runs, bytes.
 	Garbage int
 	Logger  *slog.Logger // nil: slog.Default()
@@ -88,7 +90,7 @@ type Server struct {
 	orgs  *organisations
 
 	persistents *persistents // nil: there are no persistent subscriptions
-	hearing     hearing      // calls of BatchAppend
+	hearing     hearing      // calls that go on for long
 
 	gates [gates]sync.RWMutex // by stream: appends share one, what closes a stream has it alone
 
@@ -115,6 +117,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Recheck <= 0 {
 		o.Recheck = DefaultRecheck
+	}
+	if o.Recheck+o.Fresh+answersWithin+lastWord > EndsWithin {
+		return nil, fmt.Errorf("stream API: what is open has to end within %v of when its key is revoked", EndsWithin)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
