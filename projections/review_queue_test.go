@@ -104,6 +104,50 @@ func TestTheQueueOfClaims(t *testing.T) {
 		want(moderator, waiting)
 		want(judge, high, waiting)
 	})
+	t.Run("a decided case that is brought back waits again, once the appeal is over, too", func(t *testing.T) {
+		v.by(judge, caseStream(high), moderation.AppealDecided{Number: 1, Decision: 1, By: judge.ID, Outcome: moderation.Uphold})
+		want(judge, waiting)
+		reports := make([]domain.Event, 0, keptReports)
+		for range keptReports {
+			reports = append(reports, moderation.Reported{Origin: moderation.FromReport, By: bob.ID, Category: "spam", Version: 1})
+		}
+		v.by(bob, caseStream(high), reports...)
+		v.by(carol, caseStream(high), moderation.Reopened{Why: moderation.NewReports, Decision: 1, People: 1},
+			moderation.Reported{Origin: moderation.FromReport, By: carol.ID, Category: "privacy", Version: 1})
+		want(moderator, high, waiting)
+		c, err := v.review.Get(ctx, judge, high, Moment{})
+		must(t, err)
+		if c.Status != CaseOpen || !c.Waits || !c.Again || c.Since == nil || len(c.Reopenings) != 1 || c.Reopenings[0].People != 1 || c.Reports != keptReports+2 ||
+			c.ReportList[len(c.ReportList)-1].By != carol.ID {
+			t.Errorf("it is %+v", c)
+		}
+		if c, err = v.review.Get(ctx, alice, high, Moment{}); err != nil || len(c.Reopenings) > 0 || c.Status != CaseOpen {
+			t.Errorf("the owner reads %+v, %v", c, err)
+		}
+		v.by(moderator, caseStream(high), moderation.Claimed{Moderator: moderator.ID, Until: now.Add(time.Hour)})
+		want(judge, waiting)
+		v.by(moderator, caseStream(high), moderation.Proposed{Number: 1, By: moderator.ID, Action: moderation.Remove, Policy: "p"})
+		v.by(judge, caseStream(high), moderation.Declined{Number: 1, By: judge.ID, Reason: domain.NewPersonal(alice.ID, "no")})
+		want(moderator, high, waiting)
+		v.by(alice, caseStream(high), moderation.Appealed{Number: 2, Decision: 1, By: alice.ID})
+		want(moderator, waiting)
+		v.by(judge, caseStream(high), moderation.AppealDecided{Number: 2, Decision: 1, By: judge.ID, Outcome: moderation.Overturn})
+		want(moderator, high, waiting)
+		v.by(moderator, caseStream(high), moderation.Decided{Number: 2, By: moderator.ID, Action: moderation.Restrict, Policy: "p"})
+		want(moderator, waiting)
+		if c, err = v.review.Get(ctx, judge, high, Moment{}); err != nil || c.Status != CaseDecided || c.Again || c.Waits {
+			t.Errorf("decided again it is %+v, %v", c, err)
+		}
+		s, err := v.review.Statistics(ctx, judge, now.Add(-72*time.Hour), now.Add(time.Hour), Moment{})
+		must(t, err)
+		reopened := 0
+		for _, d := range s.Days {
+			reopened += d.Reopened
+		}
+		if reopened != 1 || s.Decisions["quarantine"] != 1 || s.Decisions["restrict"] != 1 || s.Appeals.Filed != 2 || s.Appeals.OverturnRate != 0.5 || s.Queue.Waiting != 2 {
+			t.Errorf("statistics are %+v", s)
+		}
+	})
 	t.Run("an item's shares are found, whatever became of them", func(t *testing.T) {
 		id := v.item(alice)
 		s := v.grant(alice, alice, id, withUser(bob), allow(share.View), "")

@@ -30,6 +30,7 @@ var Types = []domain.Type{
 	domain.TypeOf[Decided](),
 	domain.TypeOf[Appealed](),
 	domain.TypeOf[AppealDecided](),
+	domain.TypeOf[Reopened](),
 	domain.TypeOf[Closed](),
 }
 

@@ -6,6 +6,8 @@
 //	               Decide |  | Decide (a later decision)
 //	                      v  |
 //	                     decided --Close--------------------------> closed
+//	                      |  ^
+//	                      |  `-- Report (something new): reopened, until a later decision
 //	                      |
 //	               Appeal v
 //	                     appealed --DecideAppeal (another person)--> closed
@@ -102,6 +104,10 @@ type State struct {
 	reports   []report
 	reporters []domain.UserID // persons, each once
 	senior    bool            // it was escalated once
+	Reopened  bool            // it is decided, and waits for another decision
+	since     []domain.UserID // persons who reported since the last decision, each once
+	known     int             // so many of reports were there at the last decision
+	returns   int             // how often reports of people reopened it, about the version that was decided about
 }
 
 // Evolve is state + event -> state.
@@ -151,12 +157,14 @@ func (c Report) Decide(s State) ([]Event, error) {
 			Case: c.Case, Media: c.Media, Owner: c.Owner, Origin: c.Origin, By: c.By.ID,
 			Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Reach: c.Reach, Finding: c.Finding,
 		}}, nil
-	case slices.Contains(s.reports, report{c.By.ID, c.Category, c.Version, c.Finding}):
+	case s.repeated(c):
 		return nil, nil
 	}
-	return []Event{Reported{
-		Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Finding: c.Finding,
-	}}, nil
+	said := Reported{Origin: c.Origin, By: c.By.ID, Category: c.Category, Note: note, Score: c.Score, Version: c.Version, Finding: c.Finding}
+	if again, ok := s.reopens(c); ok {
+		return []Event{again, said}, nil
+	}
+	return []Event{said}, nil
 }
 
 func (c Report) check() error {
@@ -217,6 +225,9 @@ func (s State) reported(origin Origin, r report) State {
 	if origin == FromReport && r.by != "" && !slices.Contains(s.reporters, r.by) {
 		s.reporters = append(slices.Clip(s.reporters), r.by)
 	}
+	if origin == FromReport && r.by != "" && len(s.Decisions) > 0 && !slices.Contains(s.since, r.by) {
+		s.since = append(slices.Clip(s.since), r.by)
+	}
 	return s
 }
 
@@ -274,6 +285,8 @@ func (c Close) Decide(s State) ([]Event, error) {
 		return nil, ErrNotDecided
 	case s.appealOpen():
 		return nil, ErrAppealOpen
+	case s.Reopened:
+		return nil, ErrReopened
 	}
 	return []Event{Closed{By: c.By.ID, Code: CodeFinal}}, nil
 }

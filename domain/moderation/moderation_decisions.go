@@ -11,7 +11,8 @@ import (
 type Decide struct {
 	By        domain.Actor
 	Action    Action
-	Version   int             // fact: the media's version that was looked at
+	Version   int             // the media's version that was looked at; 0: the current one, when nothing else was reported
+	Current   int             // fact: the media's current version; of others than it and the newest nobody decides
 	Blocked   bool            // fact: screening blocked that version
 	Reason    domain.Personal // internal; needed unless the action is approve
 	Policy    string          // reference of the rule; likewise
@@ -25,11 +26,18 @@ func (c Decide) Decide(s State) ([]Event, error) {
 	if err := s.moderated(c.By); err != nil {
 		return nil, err
 	}
+	if c.Version == 0 {
+		// Who says nothing of versions looked at the one that was reported: an owner must not put another in its place under his hands.
+		if !s.oneVersion(c.Current) {
+			return nil, ErrWhich
+		}
+		c.Version = c.Current
+	}
 	next, err := c.decided(s)
 	if err != nil {
 		return nil, err
 	}
-	if n := len(s.Decisions); n > 0 && len(s.appealsOf(n)) == 0 {
+	if n := len(s.Decisions); n > 0 && len(s.appealsOf(n)) == 0 && !s.Reopened {
 		last := s.Decisions[n-1].said
 		next.Number = n
 		if last.same(next) {
@@ -51,6 +59,8 @@ func (c Decide) Decide(s State) ([]Event, error) {
 		return nil, s.held(c.By.ID, c.At)
 	case proposed:
 		return nil, ErrProposed
+	case c.Version < s.newest() && c.Version != c.Current:
+		return nil, ErrNewer
 	case c.Action == Approve && c.Blocked:
 		return nil, ErrBlocked
 	case c.Action == Remove && c.FourEyes:
@@ -101,6 +111,7 @@ func (d Decision) Policy() string { return d.said.Policy }
 func (d Decision) by(id domain.UserID) bool { return d.By == id || d.ConfirmedBy == id }
 
 func (e Decided) evolve(s State) State {
+	s = s.heard(e.Version)
 	s.Decisions = append(slices.Clip(s.Decisions), Decision{By: e.By, ConfirmedBy: e.ConfirmedBy, Action: e.Action, Version: e.Version, said: e})
 	s.Escalated = false
 	return s.free()
@@ -169,7 +180,7 @@ type DecideAppeal struct {
 	Statement domain.Personal // to the owner; may be empty
 }
 
-// Decide ends the appeal, and with it the case.
+// Decide ends the appeal, and with it the case, unless something else waits in it.
 func (c DecideAppeal) Decide(s State) ([]Event, error) {
 	if err := s.moderated(c.By); err != nil {
 		return nil, err
@@ -211,6 +222,9 @@ func (c DecideAppeal) Decide(s State) ([]Event, error) {
 		return nil, ErrEscalated
 	case s.leased(c.At) && s.Moderator != c.By.ID:
 		return nil, ErrClaimed
+	}
+	if s.Reopened {
+		return []Event{next}, nil // what was reported since the decision still waits
 	}
 	return []Event{next, Closed{By: c.By.ID, Code: CodeAppealDecided}}, nil
 }

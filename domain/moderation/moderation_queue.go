@@ -41,7 +41,7 @@ func (s State) free() State {
 // Waits reports whether the case waits for somebody to decide something.
 func (s State) Waits() bool {
 	_, proposed := s.proposal()
-	return s.Open() && (len(s.Decisions) == 0 || s.appealOpen() || proposed || s.Escalated)
+	return s.Open() && (len(s.Decisions) == 0 || s.appealOpen() || proposed || s.Escalated || s.Reopened)
 }
 
 // Claim takes a case into one's own hands for a time. Of two who claim at once one gets it.

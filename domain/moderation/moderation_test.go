@@ -305,6 +305,7 @@ func TestStoredShapesNeverChange(t *testing.T) {
 			Number: 1, Decision: 1, Version: 2, Media: "m1", By: "judge", Outcome: moderation.Overturn, Overturns: moderation.Quarantine,
 			Reason: about("alice", "it is"), Statement: about("alice", "sorry"),
 		},
+		moderation.Reopened{Why: moderation.NewReports, Decision: 2, People: 4},
 		moderation.Closed{By: "judge", Code: moderation.CodeAppealDecided})
 }
 
