@@ -155,7 +155,7 @@ type Decision struct {
 	Reason    string // internal; needed unless the action is approve
 	Policy    string // reference of the rule; likewise
 	Statement string // to the owner; likewise
-	Version   int    // of the item, that was looked at; 0: the current one
+	Version   int    // of the item, that was looked at; 0: the current one, when nothing else was reported
 }
 
 // Numbered is a receipt with the number of what it made, within its case.
@@ -183,9 +183,7 @@ func (m *Moderation) Decide(ctx context.Context, env Envelope, id domain.CaseID,
 			if !ok && d.Version != 0 {
 				return nil, media.ErrNoVersion.On("version")
 			}
-			if cmd.Version == 0 {
-				cmd.Version = item.Current
-			}
+			cmd.Current = item.Current
 			cmd.Blocked = looked.Screened.Verdict == media.VerdictBlocked
 		}
 		return cmd.Decide(s)

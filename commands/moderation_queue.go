@@ -227,6 +227,24 @@ func (m *Moderation) Flag(ctx context.Context, env Envelope, id domain.MediaID) 
 	})
 }
 
+// FlagAfter flags the item of a case that was closed, when its current version is another than the one that was decided about last: what
+// screening doubts of that joined the case, and was decided by nobody. For the vault itself.
+func (m *Moderation) FlagAfter(ctx context.Context, env Envelope, id domain.CaseID) error {
+	f, err := fold(ctx, m.vault, caseStream(id), moderation.Evolve, nil)
+	if err != nil || !f.state.Closed {
+		return err
+	}
+	item, err := m.vault.mediaState(ctx, f.state.Media)
+	if err != nil {
+		return err
+	}
+	if n := len(f.state.Decisions); n > 0 && f.state.Decisions[n-1].Version == item.Current {
+		return nil // the item may not follow yet
+	}
+	_, err = m.Flag(ctx, env, f.state.Media)
+	return err
+}
+
 // categoryOf is what a screening's doubt is about, by the stage that has it.
 func categoryOf(s media.Screened) string {
 	about := map[string]string{"nsfw": "nudity", "pii": "privacy", "malware": "malware"}

@@ -198,7 +198,7 @@ func TestEvidenceIsFrozenUntilTheCaseIsClosed(t *testing.T) {
 		t.Fatalf("a moderator cannot see what was reported: %v", err)
 	}
 	caseID := domain.CaseID(reported.ID)
-	must(v.moderation.Decide(ctx, by(mod), caseID, commands.Decision{Action: moderation.Approve}))(t)
+	must(v.moderation.Decide(ctx, by(mod), caseID, commands.Decision{Action: moderation.Approve, Version: 1}))(t)
 	if of, err := v.media.OfCase(ctx, caseID); of != id || err != nil {
 		t.Fatal(of, err)
 	}

@@ -74,6 +74,8 @@ func withheld(eventType string) []string {
 		return []string{"by", "note", "score", "reach"}
 	case "moderation.reported":
 		return []string{"by", "note", "score"}
+	case "moderation.reopened":
+		return []string{"people"}
 	case "moderation.reach_changed":
 		return []string{"reach"}
 	case "moderation.assigned":

@@ -47,7 +47,8 @@ type CaseRow struct {
 	Lease     time.Time      `db:"lease"`    // until when the moderator's claim lasts; zero: without an end
 	Escalated bool           `db:"escalated"`
 	Waits     bool           `db:"waits"`       // for somebody to decide something
-	Since     time.Time      `db:"waits_since"` // opened, or appealed
+	Since     time.Time      `db:"waits_since"` // opened, reopened or appealed
+	Again     time.Time      `db:"reopened_at"` // since when it waits for another decision; zero: it does not
 	Claimers  []string       `db:"claimers"`    // who ever claimed it, each once
 	Barred    []string       `db:"barred"`      // who may not decide what waits: he decided, or proposed, it
 	Closed    string         `db:"closed_code"`
@@ -58,11 +59,20 @@ type CaseRow struct {
 	Revision  int64          `db:"revision"` // of the case's stream
 
 	Reach       moderation.Reach `db:"reach,json"`
-	Reports     []ReportRow      `db:"report_list,json"` // the first keptReports
+	Reports     []ReportRow      `db:"report_list,json"` // see keptReports
 	Proposals   []ProposalRow    `db:"proposals,json"`
 	Escalations []EscalationRow  `db:"escalations,json"`
 	Decisions   []DecisionRow    `db:"decisions,json"`
 	Appeals     []AppealRow      `db:"appeals,json"`
+	Reopenings  []ReopeningRow   `db:"reopenings,json"`
+}
+
+// ReopeningRow is that a decided case waited again.
+type ReopeningRow struct {
+	Why      string    `json:"why"`
+	Decision int       `json:"decision"`
+	People   int       `json:"people,omitempty"`
+	At       time.Time `json:"at"`
 }
 
 // ProposalRow is a decision that needs, or needed, a second moderator.
@@ -174,6 +184,12 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 		row = reported(row, ReportRow{
 			Origin: string(e.Origin), By: e.By, Category: e.Category, Note: e.Note, Score: e.Score, Version: e.Version, At: rec.At, Finding: e.Finding,
 		})
+	case moderation.Reopened:
+		row.Reopenings = append(row.Reopenings, ReopeningRow{Why: string(e.Why), Decision: e.Decision, People: e.People, At: rec.At})
+		row.Reports = row.Reports[:min(len(row.Reports), keptReports/2)] // room for those that bring it back
+		if row.Again = rec.At; row.Status == CaseDecided {
+			row = row.again()
+		}
 	case moderation.ReachChanged:
 		row.Reach = e.Reach
 	case moderation.Assigned:
@@ -202,7 +218,7 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 		row = row.ended(e.Number, ProposalRow{Outcome: "declined", EndedBy: e.By, Why: e.Reason, EndedAt: rec.At})
 	case moderation.Decided:
 		row = row.free()
-		row.Status, row.Waits, row.Escalated, row.Barred = CaseDecided, false, false, nil
+		row.Status, row.Waits, row.Escalated, row.Barred, row.Again = CaseDecided, false, false, nil, time.Time{}
 		row.Decisions = append(row.Decisions, DecisionRow{
 			Number: e.Number, Version: e.Version, By: e.By, Confirmed: e.ConfirmedBy, Action: string(e.Action), Reason: e.Reason,
 			Policy: e.Policy, Statement: e.Statement, At: rec.At,
@@ -222,6 +238,9 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 				a.Outcome, a.Judge, a.Reason, a.Statement, a.DecidedAt = string(e.Outcome), e.By, e.Reason, e.Statement, rec.At
 			}
 		}
+		if !row.Again.IsZero() {
+			row = row.free().again()
+		}
 	case moderation.Closed:
 		row = row.free()
 		row.Status, row.Closed, row.ClosedAt, row.Waits = CaseClosed, e.Code, rec.At, false
@@ -232,7 +251,8 @@ func (reviewModel) Evolve(key string, row CaseRow, rec eventstore.Recorded) (Cas
 }
 
 // keptReports is how many reports of a case stand in its row. Each further one makes a new version of the row: with all of them
-// in it, a campaign of reports would fill the disk with their square. The history of the case has them all.
+// in it, a campaign of reports would fill the disk with their square. Of a case that was reopened it is the first half, and as many since.
+// The history of the case has them all.
 const keptReports = 20
 
 func reported(row CaseRow, r ReportRow) CaseRow {
@@ -263,6 +283,12 @@ func (row CaseRow) free() CaseRow {
 	return row.given("", time.Time{})
 }
 
+// again has a decided case wait once more, in the hands in which it is.
+func (row CaseRow) again() CaseRow {
+	row.Status, row.Waits, row.Since = CaseOpen, true, row.Again
+	return row.given(row.Moderator, row.Lease)
+}
+
 // ended ends a proposal: the case waits for a decision again, as it did before.
 func (row CaseRow) ended(number int, how ProposalRow) CaseRow {
 	row = row.free()
@@ -273,7 +299,7 @@ func (row CaseRow) ended(number int, how ProposalRow) CaseRow {
 	}
 	row.Barred = nil
 	switch {
-	case len(row.Decisions) > 0:
+	case len(row.Decisions) > 0 && row.Again.IsZero():
 		row.Status, row.Waits = CaseDecided, row.Escalated
 	case row.Moderator != "":
 		row.Status = CaseAssigned

@@ -64,6 +64,7 @@ type Case struct {
 	Escalated bool                `json:"escalated,omitempty"`     // staff only
 	Lapses    bool                `json:"-"`                       // it was claimed: time changes it without a new revision
 	Waits     bool                `json:"waits"`                   // for somebody to decide something
+	Again     bool                `json:"reopened,omitempty"`      // it was decided, and waits for another decision
 	Since     *time.Time          `json:"waits_since,omitempty"`
 	Closed    string              `json:"closed_code,omitempty"`
 	OpenedAt  time.Time           `json:"opened_at"`
@@ -72,11 +73,20 @@ type Case struct {
 	Revision  int64               `json:"revision"` // of the case's stream
 	Position  eventstore.Position `json:"position"` // of the event that made it what it is
 
-	ReportList  []Report     `json:"report_list,omitempty"` // the first 20; staff only
+	ReportList  []Report     `json:"report_list,omitempty"` // the first 20, or the first 10 and 10 since it was reopened last; staff only
 	Proposals   []Proposal   `json:"proposals,omitempty"`   // staff only
 	Escalations []Escalation `json:"escalations,omitempty"` // staff only
 	Decisions   []Decision   `json:"decisions"`
 	Appeals     []Appeal     `json:"appeals"`
+	Reopenings  []Reopening  `json:"reopenings,omitempty"` // staff only
+}
+
+// Reopening is that a decided case waited again, because something was said that the decision could not know.
+type Reopening struct {
+	Why      string    `json:"why"`              // version, finding, referral, reports
+	Decision int       `json:"decision"`         // the last one then
+	People   int       `json:"people,omitempty"` // who had reported since that, when it is reports
+	At       time.Time `json:"at"`
 }
 
 // Reach is how many may see the item besides its owner.
@@ -281,14 +291,14 @@ func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool, now 
 		ID: row.Case, MediaID: row.Media, Owner: row.Owner, Origin: row.Origin, Category: row.Category, Status: row.Status, Closed: row.Closed,
 		Reports: row.Count, OpenedAt: row.OpenedAt, UpdatedAt: row.UpdatedAt, ClosedAt: optional(row.ClosedAt), Revision: row.Revision,
 		Position: v.From, Decisions: []Decision{}, Appeals: []Appeal{}, Version: row.Version, Waits: row.Waits,
-		Lapses: !v.Row.Lease.IsZero(),
+		Lapses: !v.Row.Lease.IsZero(), Again: !row.Again.IsZero() && row.Status != CaseClosed,
 	}
 	if row.Waits {
 		c.Since = optional(row.Since)
 	}
 	if row.Status == CaseProposed && !staff {
 		c.Status = CaseAssigned // what moderators consider among themselves is not the owner's to know
-		if len(row.Decisions) > 0 {
+		if len(row.Decisions) > 0 && row.Again.IsZero() {
 			c.Status = CaseDecided
 		}
 	}
@@ -334,6 +344,9 @@ func (r *Review) shown(ctx context.Context, v Version[CaseRow], staff bool, now 
 			Number: p.Number, By: p.By, Action: p.Action, Version: p.Version, Policy: p.Policy, Reason: open(p.Reason),
 			Statement: open(p.Statement), At: p.At, Outcome: p.Outcome, EndedBy: p.EndedBy, Why: open(p.Why), EndedAt: optional(p.EndedAt),
 		})
+	}
+	for _, e := range row.Reopenings {
+		c.Reopenings = append(c.Reopenings, Reopening(e))
 	}
 	for _, e := range row.Escalations {
 		c.Escalations = append(c.Escalations, Escalation{By: e.By, Note: open(e.Note), At: e.At})

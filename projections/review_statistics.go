@@ -45,6 +45,7 @@ type AppealFigures struct {
 type ReviewDay struct {
 	Day        string         `json:"day"` // 2026-11-22
 	Opened     int            `json:"opened"`
+	Reopened   int            `json:"reopened"` // decided cases that waited again
 	Closed     int            `json:"closed"`
 	Decisions  map[string]int `json:"decisions"`
 	Upheld     int            `json:"upheld"`
@@ -135,6 +136,7 @@ func (r *Review) dayFigures(ctx context.Context, s *ReviewStatistics, at At) err
 	}
 	sql := "select what, value, to_char(at at time zone 'utc', 'YYYY-MM-DD'), count(*) from (" +
 		part("opened", "''", "s.opened_at", "", "") + " union all " +
+		part("reopened", "''", "(e->>'at')::timestamptz", ", "+fmt.Sprintf(list, "reopenings"), "") + " union all " +
 		part("closed", "''", "s.closed_at", "", " and s.closed_at is not null") + " union all " +
 		part("decision", "e->>'action'", "(e->>'at')::timestamptz", ", "+fmt.Sprintf(list, "decisions"), "") + " union all " +
 		part("filed", "''", "(e->>'at')::timestamptz", ", "+fmt.Sprintf(list, "appeals"), "") + " union all " +
@@ -170,6 +172,8 @@ func (s *ReviewStatistics) count(day *ReviewDay, what, value string, n int) {
 	switch what {
 	case "opened":
 		day.Opened += n
+	case "reopened":
+		day.Reopened += n
 	case "closed":
 		day.Closed += n
 	case "decision":

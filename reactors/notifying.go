@@ -124,7 +124,7 @@ func (n Notifying) outcomes(ctx context.Context, rec eventstore.Recorded) ([]not
 	var all []notice
 	switch e := rec.Event.(type) {
 	case moderation.Reported:
-		if e.Origin == moderation.FromReport && len(file.Decisions) > 0 {
+		if e.Origin == moderation.FromReport && len(file.Decisions) > 0 && !file.Reopened {
 			all = append(all, notice{e.By, reported}) // it joins what is decided, and nobody will decide that again for him
 		}
 		return all, nil

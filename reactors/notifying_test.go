@@ -92,8 +92,13 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 			moderation.AppealDecided{Number: 1, Media: item, By: "moe", Outcome: moderation.Uphold}, "alice appeal_decided",
 		},
 		{
-			"`moderation.reported` in a case that is decided | who reported", "rosa", reported(remove),
+			"`moderation.reported` in a case that is decided, and stays so | who reported", "rosa", reported(remove),
 			moderation.Reported{Origin: moderation.FromReport, By: "rosa", Category: "spam"}, "rosa report_decided",
+		},
+		{
+			"`moderation.reported` in a case that it reopens | nobody yet", "rosa",
+			reported(moderation.Decided{Number: 1, Media: item, By: "mona", Action: moderation.Restrict}, moderation.Reopened{Why: moderation.NewReports, Decision: 1, People: 1}),
+			moderation.Reported{Origin: moderation.FromReport, By: "rosa", Category: "spam"}, "",
 		},
 		{
 			"`moderation.reported` in a case that waits | nobody yet", "rosa", reported(),

@@ -46,7 +46,10 @@ func (r Review) React(ctx context.Context, rec eventstore.Recorded) error {
 		}
 		return r.Moderation.DismissFinding(ctx, env, domain.FindingID(id))
 	case moderation.Category:
-		return r.Moderation.ApproveFindings(ctx, env, domain.CaseID(id))
+		if err := r.Moderation.ApproveFindings(ctx, env, domain.CaseID(id)); err != nil {
+			return err
+		}
+		return r.Moderation.FlagAfter(ctx, env, domain.CaseID(id))
 	default:
 		_, err := r.Moderation.Flag(ctx, env, domain.MediaID(id))
 		return err

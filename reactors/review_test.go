@@ -1,6 +1,7 @@
 package reactors_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -8,6 +9,7 @@ import (
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/finding"
+	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/domain/moderation"
 	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/reactors"
@@ -113,6 +115,68 @@ func (v *reviewed) says(actor commands.Envelope, id domain.FindingID, status fin
 
 func findingStream(id domain.FindingID) eventstore.Stream {
 	return eventstore.StreamOf(finding.Category, id)
+}
+
+// version gives the item another version, of which screening wants a person to look.
+func (v *reviewed) version(number int) {
+	v.Helper()
+	v.by("alice", mediaStream(v.item), media.VersionAdded{Version: number, File: media.File{Type: "image/png", Size: 1, Object: domain.ObjectKey(uuid.NewString())}})
+	v.by("system", mediaStream(v.item), media.Screened{Version: number, Verdict: media.VerdictReview, Score: 30, Stages: []media.Stage{
+		{Name: "nsfw", Verdict: media.VerdictReview, Codes: []string{"nsfw"}},
+	}})
+}
+
+func TestADoubtfulVersionNeverWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	t.Run("after a restriction the decided case waits again", func(t *testing.T) {
+		t.Parallel()
+		v := newReviewed(t)
+		v.version(2)
+		v.settled()
+		v.decide(moderation.Restrict)
+		v.version(3)
+		v.settled()
+		all := v.cases()
+		if len(all) != 1 || !all[0].Reopened || !all[0].Waits() {
+			t.Fatalf("cases are %+v", all)
+		}
+		decision := commands.Decision{Action: moderation.Approve}
+		if _, err := v.moderation.Decide(v.Context(), v.mod("mona"), all[0].ID, decision); !errors.Is(err, moderation.ErrWhich) {
+			t.Errorf("he may have looked at the version before: %v", err)
+		}
+		decision.Version = 3
+		if _, err := v.moderation.Decide(v.Context(), v.mod("mona"), all[0].ID, decision); err != nil {
+			t.Fatal(err)
+		}
+		v.settled()
+		if all = v.cases(); len(all) != 1 || !all[0].Closed {
+			t.Errorf("cases are %+v", all)
+		}
+	})
+	t.Run("of a version that came while its item was taken into quarantine, an appeal that overturns opens another case", func(t *testing.T) {
+		t.Parallel()
+		v := newReviewed(t)
+		v.version(2)
+		v.settled()
+		id := v.decide(moderation.Quarantine)
+		v.version(3) // as it would have, had it been added in the same moment
+		v.settled()
+		if all := v.cases(); len(all) != 1 || all[0].Waits() {
+			t.Fatalf("cases are %+v", all)
+		}
+		alice := commands.Envelope{Actor: domain.Actor{ID: "alice", Roles: []domain.Role{domain.RoleUser}}}
+		if _, err := v.moderation.Appeal(v.Context(), alice, id, "it is mine"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.moderation.DecideAppeal(v.Context(), v.mod("moe"), id, 1, commands.Verdict{Outcome: moderation.Overturn, Reason: "r"}); err != nil {
+			t.Fatal(err)
+		}
+		v.settled()
+		all := v.cases()
+		if len(all) != 2 || !all[0].Closed || !all[1].Waits() {
+			t.Errorf("cases are %+v", all)
+		}
+	})
 }
 
 func TestFindingsBecomeCases(t *testing.T) {

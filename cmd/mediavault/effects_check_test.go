@@ -193,6 +193,8 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 			}
 			decided[e.Stream] = true
 			answer(e)
+		case "moderation.reopened":
+			decided[e.Stream] = false // who reports now is heard
 		case "moderation.appeal_decided":
 			want[told(owner[f.Media], "appeal_decided", e.Position)]++
 			if f.Outcome == "overturn" {
