@@ -165,6 +165,8 @@ func summarizeCase(e moderation.Event, s sight) string {
 		return fmt.Sprintf("opened a case for %s (%s)", e.Category, e.Origin)
 	case moderation.Reported:
 		return fmt.Sprintf("reported it for %s (%s)", e.Category, e.Origin)
+	case moderation.Reopened:
+		return fmt.Sprintf("brought the case back after decision %d (%s)", e.Decision, e.Why)
 	case moderation.Assigned:
 		if !s.staff {
 			return "gave the case to a moderator"
