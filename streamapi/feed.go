@@ -37,7 +37,7 @@ const (
 
 // follow yields what is behind a position and passes the filter, history first, then what is new, until ctx ends. An event may
 // be yielded that the filter does not let pass: the caller looks at each. The last error is that of ctx or of the log.
-func (s *Server) follow(ctx context.Context, after eventstore.Position, f eventstore.Filter) iter.Seq2[fed, error] {
+func (s *Server) follow(ctx context.Context, history *history, after eventstore.Position, f eventstore.Filter) iter.Seq2[fed, error] {
 	return func(yield func(fed, error) bool) {
 		for {
 			end, err := s.live.now(ctx)
@@ -45,19 +45,10 @@ func (s *Server) follow(ctx context.Context, after eventstore.Position, f events
 				yield(fed{}, err)
 				return
 			}
-			if after < end {
-				for batch, err := range s.Log.Follow(ctx, after, f) {
-					if err != nil {
-						yield(fed{}, err)
-						return
-					}
-					after = batch.Through
-					if !yield(fed{events: batch.Events, through: after}, nil) {
-						return
-					}
-					if after >= end {
-						break
-					}
+			for after < end {
+				var ok bool
+				if after, ok = s.followTurn(ctx, history, after, end, f, yield); !ok {
+					return
 				}
 			}
 			if !yield(fed{through: after, state: caughtUp}, nil) {
@@ -84,8 +75,33 @@ func (s *Server) follow(ctx context.Context, after eventstore.Position, f events
 	}
 }
 
+// followTurn yields a part of what is in the log, up to end, and answers how far that reaches; false: that was all.
+func (s *Server) followTurn(
+	ctx context.Context, history *history, after, end eventstore.Position, f eventstore.Filter, yield func(fed, error) bool,
+) (eventstore.Position, bool) {
+	if err := history.begin(ctx); err != nil {
+		yield(fed{}, err)
+		return after, false
+	}
+	defer history.over()
+	for batch, err := range s.Log.Follow(ctx, after, f) {
+		if err != nil {
+			yield(fed{}, err)
+			return after, false
+		}
+		after = batch.Through
+		if !yield(fed{events: batch.Events, through: after}, nil) {
+			return after, false
+		}
+		if after >= end || history.wanted() {
+			break
+		}
+	}
+	return after, true
+}
+
 // followStream yields the events of one stream behind a revision, history first, then what is new.
-func (s *Server) followStream(ctx context.Context, stream eventstore.Stream, after eventstore.Revision) iter.Seq2[fed, error] {
+func (s *Server) followStream(ctx context.Context, history *history, stream eventstore.Stream, after eventstore.Revision) iter.Seq2[fed, error] {
 	return func(yield func(fed, error) bool) {
 		for {
 			end, err := s.live.now(ctx)
@@ -94,7 +110,7 @@ func (s *Server) followStream(ctx context.Context, stream eventstore.Stream, aft
 				return
 			}
 			// What is in the log up to end is there to be read, so that nothing is missed between reading and following.
-			for page, err := range pagesOf(s.Log.ReadStream(ctx, stream, eventstore.StreamRead{From: after + 1})) {
+			for page, err := range pagesOf(history.stream(ctx, s.Log, stream, eventstore.StreamRead{From: after + 1})) {
 				if err != nil {
 					yield(fed{}, err)
 					return

@@ -94,13 +94,13 @@ func (s *Server) target(ctx context.Context, p *Principal, link eventstore.Raw) 
 }
 
 // correlated are the events of a correlation: those in the index, and those behind it, which the caller has to look at.
-func (s *Server) correlated(ctx context.Context, correlation string, r eventstore.Read) iter.Seq2[eventstore.Raw, error] {
+func (s *Server) correlated(ctx context.Context, history *history, correlation string, r eventstore.Read) iter.Seq2[eventstore.Raw, error] {
 	return func(yield func(eventstore.Raw, error) bool) {
 		through := s.indexedThrough(ctx)
 		recent := r
 		recent.After = max(r.After, eventstore.Position(through))
 		if r.Backward {
-			for raw, err := range s.Log.ReadAll(ctx, recent) {
+			for raw, err := range history.all(ctx, s.Log, recent) {
 				if !yield(raw, err) || err != nil {
 					return
 				}
@@ -109,7 +109,7 @@ func (s *Server) correlated(ctx context.Context, correlation string, r eventstor
 		if !s.indexed(ctx, correlation, r, eventstore.Position(through), yield) || r.Backward {
 			return
 		}
-		for raw, err := range s.Log.ReadAll(ctx, recent) {
+		for raw, err := range history.all(ctx, s.Log, recent) {
 			if !yield(raw, err) || err != nil {
 				return
 			}

@@ -49,7 +49,7 @@ func (g *group) readStream(ctx context.Context) error {
 		from++
 	}
 	after := max(eventstore.Revision(g.where()), from-1)
-	for batch, err := range g.server.followStream(ctx, stream, after) {
+	for batch, err := range g.server.followStream(ctx, nil, stream, after) {
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (g *group) readView(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for raw, err := range g.server.events(ctx, *g.view, eventstore.Read{After: after, Before: head + 1, Filter: g.view.filter}) {
+		for raw, err := range g.server.events(ctx, nil, *g.view, eventstore.Read{After: after, Before: head + 1, Filter: g.view.filter}) {
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func (g *group) readView(ctx context.Context) error {
 		after = max(after, head)
 		g.reached(catchingUp, int64(after))
 	}
-	for batch, err := range g.server.follow(ctx, after, g.view.filter) {
+	for batch, err := range g.server.follow(ctx, nil, after, g.view.filter) {
 		if err != nil {
 			return err
 		}

@@ -27,21 +27,24 @@ type reading struct {
 	fromStart, fromEnd bool
 	from               int64
 
-	out *sender
+	out     *sender
+	history *history
 }
 
 // Read implements streams.StreamsServer: reads and subscriptions, of streams and of $all.
 func (s *Server) Read(req *streams.ReadReq, call streams.Streams_ReadServer) error {
-	return s.whileAllowed(call.Context(), func(ctx context.Context, _ context.CancelCauseFunc) error { return s.read(ctx, req, call) })
+	return s.whileAllowed(call.Context(), func(ctx context.Context, end context.CancelCauseFunc) error {
+		return s.read(ctx, req, call, s.histories.reader(end))
+	})
 }
 
-func (s *Server) read(ctx context.Context, req *streams.ReadReq, call streams.Streams_ReadServer) error {
+func (s *Server) read(ctx context.Context, req *streams.ReadReq, call streams.Streams_ReadServer, history *history) error {
 	r, err := readingOf(req.GetOptions())
 	if err != nil {
 		return err
 	}
-	r.principal = principalOf(ctx)
-	r.out = &sender{server: s, call: call, principal: &r.principal, resolve: r.resolve}
+	r.principal, r.history = principalOf(ctx), history
+	r.out = &sender{server: s, call: call, history: history, principal: &r.principal, resolve: r.resolve}
 	_, r.out.encoder.text = req.GetOptions().GetUuidOption().GetContent().(*streams.ReadReq_Options_UUIDOption_String_)
 	if r.stream == "" {
 		return s.readView(ctx, r, view{})
@@ -144,7 +147,7 @@ func (s *Server) readStream(ctx context.Context, r *reading, about *meta) error 
 	}
 	sent := uint64(0)
 	if r.count > 0 {
-		for raw, err := range s.Log.ReadStream(ctx, r.stream, read) {
+		for raw, err := range r.history.stream(ctx, s.Log, r.stream, read) {
 			if err != nil {
 				return err
 			}
@@ -221,7 +224,7 @@ func (s *Server) subscribeStream(ctx context.Context, r *reading, about *meta) e
 	if err := r.out.confirm(); err != nil {
 		return err
 	}
-	for batch, err := range s.followStream(ctx, r.stream, after) {
+	for batch, err := range s.followStream(ctx, r.history, r.stream, after) {
 		if err == nil {
 			err = r.out.state(batch.state, after, 0)
 		}
@@ -281,7 +284,7 @@ func (s *Server) readView(ctx context.Context, r *reading, v view) error {
 		read.Limit = limitOf(r.count)
 	}
 	sent := uint64(0)
-	for raw, err := range s.events(ctx, v, read) {
+	for raw, err := range s.events(ctx, r.history, v, read) {
 		if err != nil {
 			return err
 		}
@@ -322,11 +325,11 @@ func (s *Server) passes(ctx context.Context, r *reading, v *view, raw *eventstor
 }
 
 // events are those of a view; the caller looks at each whether it passes.
-func (s *Server) events(ctx context.Context, v view, r eventstore.Read) iter.Seq2[eventstore.Raw, error] {
+func (s *Server) events(ctx context.Context, history *history, v view, r eventstore.Read) iter.Seq2[eventstore.Raw, error] {
 	if v.correlation == "" || s.Correlations == nil {
-		return s.Log.ReadAll(ctx, r)
+		return history.all(ctx, s.Log, r)
 	}
-	return s.correlated(ctx, v.correlation, r)
+	return s.correlated(ctx, history, v.correlation, r)
 }
 
 // subscribeView sends what is in a view, and then what comes.
@@ -348,7 +351,7 @@ func (s *Server) subscribeView(ctx context.Context, r *reading, v view) error {
 		}
 	}
 	told := after // where the subscriber knows that it stands
-	for batch, err := range s.follow(ctx, after, v.filter) {
+	for batch, err := range s.follow(ctx, r.history, after, v.filter) {
 		if err == nil {
 			err = r.out.state(batch.state, -1, batch.through)
 		}

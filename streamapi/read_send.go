@@ -17,22 +17,29 @@ type sender struct {
 	resolve   bool
 	encoder   encoder
 	room      room
+	history   *history
+}
+
+func (o *sender) sendMsg(m any) error {
+	o.history.sending()
+	defer o.history.sending()
+	return o.call.SendMsg(m)
 }
 
 func (o *sender) confirm() error {
-	return o.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
+	return o.sendMsg(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
 		Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: uuid.NewString()},
 	}})
 }
 
 func (o *sender) notFound(stream eventstore.Stream) error {
-	return o.call.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
+	return o.sendMsg(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
 		StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: identifierOf(stream)},
 	}})
 }
 
 func (o *sender) checkpoint(at eventstore.Position) error {
-	return o.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{
+	return o.sendMsg(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{
 		Checkpoint: &streams.ReadResp_Checkpoint{CommitPosition: uint64(at), PreparePosition: uint64(at)}, //nolint:gosec // positive
 	}})
 }
@@ -43,7 +50,7 @@ func (o *sender) state(s feedState, revision eventstore.Revision, position event
 		return nil
 	}
 	o.encoder.live(s == caughtUp)
-	return o.call.SendMsg(encodedState(s, o.server.Now(), revision, position))
+	return o.sendMsg(encodedState(s, o.server.Now(), revision, position))
 }
 
 // event sends an event of a stream, or (v not nil) of a view. Where f is not nil, it is what others who get the very same are
@@ -54,7 +61,7 @@ func (o *sender) event(ctx context.Context, raw eventstore.Raw, v *view, f *fram
 	}
 	if f != nil {
 		if m := f.Load(); m != nil {
-			return o.call.SendMsg(*m)
+			return o.sendMsg(*m)
 		}
 	}
 	event, link, err := o.server.resolved(ctx, o.principal, raw, v, o.resolve, &o.room)
@@ -65,7 +72,7 @@ func (o *sender) event(ctx context.Context, raw eventstore.Raw, v *view, f *fram
 	if f != nil {
 		f.Store(&m)
 	}
-	return o.call.SendMsg(m)
+	return o.sendMsg(m)
 }
 
 // shares reports whether what is sent for an event is the same for most.

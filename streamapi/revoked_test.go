@@ -2,6 +2,8 @@ package streamapi_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"iter"
 	"sync"
 	"sync/atomic"
@@ -103,31 +105,8 @@ func TestWhatIsOpenEndsWithinItsBoundOfARevocation(t *testing.T) {
 	created(t, s.client(t, "boss:x"), stream, "g", esdb.PersistentStreamSubscriptionOptions{StartFrom: esdb.End{}})
 
 	// Each has a connection of its own, because what is under way on one is bounded for all that is on it.
-	dial := func() *grpc.ClientConn {
-		conn, err := grpc.NewClient(s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
-	}
-	open := func(change func(*streams.ReadReq_Options)) streams.Streams_ReadClient {
-		o := &streams.ReadReq_Options{
-			UuidOption:   &streams.ReadReq_Options_UUIDOption{Content: &streams.ReadReq_Options_UUIDOption_Structured{Structured: &shared.Empty{}}},
-			StreamOption: &streams.ReadReq_Options_All{All: &streams.ReadReq_Options_AllOptions{AllOption: &streams.ReadReq_Options_AllOptions_Start{Start: &shared.Empty{}}}},
-			CountOption:  &streams.ReadReq_Options_Subscription{Subscription: &streams.ReadReq_Options_SubscriptionOptions{}},
-			FilterOption: &streams.ReadReq_Options_NoFilter{NoFilter: &shared.Empty{}},
-		}
-		change(o)
-		call, err := streams.NewStreamsClient(dial()).Read(within(t), &streams.ReadReq{Options: o})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := call.Recv(); err != nil {
-			t.Fatal(err)
-		}
-		return call
-	}
+	dial := func() *grpc.ClientConn { return s.dialled(t) }
+	open := func(change func(*streams.ReadReq_Options)) streams.Streams_ReadClient { return s.opened(t, change) }
 	toItsEnd := func(call interface {
 		Recv() (*streams.ReadResp, error)
 	}) func() error {
@@ -245,4 +224,63 @@ func joining(stream, group string) *persistent.ReadReq {
 		StreamOption: &persistent.ReadReq_Options_StreamIdentifier{StreamIdentifier: identifier(stream)}, GroupName: group, BufferSize: 10,
 		UuidOption: &persistent.ReadReq_Options_UUIDOption{Content: &persistent.ReadReq_Options_UUIDOption_Structured{Structured: &shared.Empty{}}},
 	}}}
+}
+
+// dialled is a connection on which no credentials are shown.
+func (s *served) dialled(t testing.TB) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// opened is a subscription to $all from its start, or what change makes of it, on a connection of its own, of which one message was taken.
+func (s *served) opened(t testing.TB, change func(*streams.ReadReq_Options)) streams.Streams_ReadClient {
+	t.Helper()
+	o := &streams.ReadReq_Options{
+		UuidOption:   &streams.ReadReq_Options_UUIDOption{Content: &streams.ReadReq_Options_UUIDOption_Structured{Structured: &shared.Empty{}}},
+		StreamOption: &streams.ReadReq_Options_All{All: &streams.ReadReq_Options_AllOptions{AllOption: &streams.ReadReq_Options_AllOptions_Start{Start: &shared.Empty{}}}},
+		CountOption:  &streams.ReadReq_Options_Subscription{Subscription: &streams.ReadReq_Options_SubscriptionOptions{}},
+		FilterOption: &streams.ReadReq_Options_NoFilter{NoFilter: &shared.Empty{}},
+	}
+	change(o)
+	call, err := streams.NewStreamsClient(s.dialled(t)).Read(within(t), &streams.ReadReq{Options: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	return call
+}
+
+// standing is a call that takes nothing until it is asked for the rest.
+type standing struct {
+	call streams.Streams_ReadClient
+}
+
+func (s *served) standing(t testing.TB, subscribes bool) *standing {
+	t.Helper()
+	return &standing{s.opened(t, func(o *streams.ReadReq_Options) {
+		if !subscribes {
+			o.CountOption = &streams.ReadReq_Options_Count{Count: 1 << 40}
+		}
+	})}
+}
+
+// rest takes what comes until the call ends, or its subscription caught up, and answers how many messages that was.
+func (s *standing) rest() (n int, err error) {
+	for {
+		m, err := s.call.Recv()
+		if errors.Is(err, io.EOF) || (err == nil && m.GetCaughtUp() != nil) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
 }

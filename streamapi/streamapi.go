@@ -57,6 +57,8 @@ type Options struct {
 	// Recheck is how often it is asked whether who subscribes still may; 0: DefaultRecheck. Fresh is how old what Authenticate answers
 	// may be. Together they leave room for EndsWithin to hold.
 	Recheck, Fresh time.Duration
+	// Histories is how many calls may read what is in the log at once, which bounds the pages of it in memory; 0: DefaultHistories.
+	Histories int
 	// Garbage is how much more garbage than it would the process lets lie before it collects, while the server runs, bytes.
 	Garbage int
 	Logger  *slog.Logger // nil: slog.Default()
@@ -89,6 +91,8 @@ type Server struct {
 	live  *live  // the newest events, shared by all subscribers
 	orgs  *organisations
 
+	histories *histories
+
 	persistents *persistents // nil: there are no persistent subscriptions
 	hearing     hearing      // calls that go on for long
 
@@ -115,6 +119,9 @@ func New(o Options) (*Server, error) {
 	if o.MaxAppend > eventstore.MaxAppend {
 		return nil, errors.New("stream API: appends are bounded by the log's own limit")
 	}
+	if o.Histories <= 0 {
+		o.Histories = DefaultHistories
+	}
 	if o.Recheck <= 0 {
 		o.Recheck = DefaultRecheck
 	}
@@ -133,6 +140,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.live = newLive(o.Log, o.Logger)
 	s.orgs = newOrganisations(o.Log)
+	s.histories = newHistories(o.Histories)
 	if o.Subscriptions != nil {
 		s.persistents = newPersistents(s, o.Subscriptions, o.Lead)
 	}
