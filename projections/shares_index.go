@@ -8,11 +8,23 @@ import (
 )
 
 // SharesWith answers the ids of an item's shares that name the actor or his organisation, those alive before the revoked,
-// oldest first, 100 at most: a hint for who checks each against its stream.
+// oldest first, 100 at most: a hint for who checks each against its stream. Before it answers that there is none it looks again, as near
+// to now as it can: who was just given one may use it.
 func (s *Shares) SharesWith(ctx context.Context, item domain.MediaID, actor domain.Actor) ([]domain.ShareID, error) {
 	if !actor.Known() {
 		return nil, nil
 	}
+	ids, err := s.sharesWith(ctx, item, actor)
+	if err != nil || len(ids) > 0 {
+		return ids, err
+	}
+	if err := s.engine.catchUp(ctx, SharesName); err != nil {
+		return nil, err
+	}
+	return s.sharesWith(ctx, item, actor)
+}
+
+func (s *Shares) sharesWith(ctx context.Context, item domain.MediaID, actor domain.Actor) ([]domain.ShareID, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	at, err := s.view.Resolve(ctx, Moment{})
