@@ -172,6 +172,12 @@ func (m *batchReq) decode(b []byte) error {
 	return eachField(b, func(n protowire.Number, t protowire.Type, value []byte, number uint64) error {
 		switch {
 		case n == 1 && t == protowire.BytesType:
+			if len(m.correlation) > 0 { // told in parts, which are not the right form by being put together
+				var first, next identity
+				if err := errors.Join(first.decode(m.correlation), next.decode(value)); err != nil {
+					return err
+				}
+			}
 			m.correlation = append(m.correlation, value...)
 		case n == 2 && t == protowire.BytesType:
 			m.hasOptions = true
