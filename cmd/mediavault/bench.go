@@ -20,18 +20,18 @@ import (
 	"github.com/mediavault-io/mediavault/internal/bench"
 )
 
-var benchNames = []string{"store", "projections", "reactors", "screening", "stream", "api", "decision", "upload"}
+var benchNames = []string{"store", "projections", "reactors", "screening", "queue", "stream", "api", "decision", "upload"}
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "bench [store] [projections] [reactors] [screening] [stream] [api] [decision] [upload]",
+		Use:   "bench [store] [projections] [reactors] [screening] [queue] [stream] [api] [decision] [upload]",
 		Short: "Measure, beside a peer or the limit of this machine",
 		Long: `Measure the parts that are named, or all, each on a private durable Postgres and S3 of its own in a temporary folder, beside a
 peer or the limit of this machine in the same run. The figures of docs/benchmarks.md come from here.`,
 		ValidArgs: benchNames,
 	}
 	parent := c.Flags().String("in", "", "the folder in which to make the temporary one, on the disk that is to be measured (default: the system's)")
-	events := c.Flags().Int("events", 0, "how many events the store and the projections, or photos the screening, are measured with (default 500,000, 1,000,000 and 60)")
+	events := c.Flags().Int("events", 0, "how many events the store and the projections, photos the screening, or uploads the queue, are measured with (default 500,000, 1,000,000, 60 and 10,000)")
 	fill := c.Flags().Int("fill", 0, "measure nothing of the store but appending, with 1,000,000 events there and with so many (20,000,000 take some 25 GB)")
 	cpu := c.Flags().String("cpuprofile", "", "write a CPU profile of this process there")
 	c.AddCommand(&cobra.Command{
@@ -52,7 +52,7 @@ peer or the limit of this machine in the same run. The figures of docs/benchmark
 		}
 		for _, n := range names {
 			if !slices.Contains(benchNames, n) {
-				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, screening, stream, api, decision and upload", n)
+				return fmt.Errorf("there is nothing to measure called %q; accepted are store, projections, reactors, screening, queue, stream, api, decision and upload", n)
 			}
 		}
 		stop, err := profile(*cpu)
@@ -102,8 +102,12 @@ func runBench(cmd *cobra.Command, name, parent string, events, fill int) (err er
 		return bench.Stream(ctx, s.cfg.DatabaseURL, out, bench.StreamOptions{Options: bench.Options{Events: events}})
 	case "reactors":
 		return bench.Reactors(ctx, s.cfg.DatabaseURL, out, bench.ReactorOptions{Events: events})
-	case "screening":
-		return bench.Screening(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactAndProject, Spent: a.spent.CPU, Photos: events})
+	case "screening", "queue":
+		measure := bench.Screening
+		if name == "queue" {
+			measure = bench.Queue
+		}
+		return measure(ctx, out, bench.ScreeningOptions{Store: a.store, Media: a.media, React: a.reactAndProject, Spent: a.spent.CPU, Photos: events})
 	default:
 		return bench.Projections(ctx, s.cfg.DatabaseURL, out, bench.ProjectionOptions{Events: events})
 	}

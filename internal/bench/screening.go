@@ -57,13 +57,8 @@ func Screening(ctx context.Context, w io.Writer, o ScreeningOptions) error {
 	fmt.Fprintf(w, "photos of 12 megapixels, %.1f MB each, %d waiting    %.1f images/s (all in %v), heap of the parent at most %d MiB\n",
 		float64(size)/1e6, len(ids), rate, last.Sub(began).Round(10*time.Millisecond), memory.Load()>>20)
 	each := cpu.per(len(ids))
-	took, all := o.Spent(), time.Duration(0)
-	for _, name := range slices.Sorted(mapsKeys(took)) {
-		all += took[name]
-		fmt.Fprintf(w, "  stage %-10s %6.3f CPU-seconds per image\n", name, took[name].Seconds()/float64(len(ids)))
-	}
-	fmt.Fprintf(w, "  all stages       %6.3f CPU-seconds per image, of the children's part and of the thread that looks\n  %s, for everything but the children\n",
-		all.Seconds()/float64(len(ids)), each)
+	o.stages(w, len(ids))
+	fmt.Fprintf(w, "  %s, for everything but the children\n", each)
 	late, err := o.small(ctx)
 	if err == nil {
 		slices.Sort(late)
@@ -71,6 +66,16 @@ func Screening(ctx context.Context, w io.Writer, o ScreeningOptions) error {
 			late[len(late)/2].Round(100*time.Microsecond), late[len(late)*99/100].Round(100*time.Microsecond))
 	}
 	return errors.Join(err, end(stop, ended))
+}
+
+// stages prints the CPU time of the stages for each of n.
+func (o ScreeningOptions) stages(w io.Writer, n int) {
+	took, all := o.Spent(), time.Duration(0)
+	for _, name := range slices.Sorted(mapsKeys(took)) {
+		all += took[name]
+		fmt.Fprintf(w, "  stage %-10s %6.3f CPU-seconds each\n", name, took[name].Seconds()/float64(n))
+	}
+	fmt.Fprintf(w, "  all stages       %6.3f CPU-seconds each, of the children's part and of the thread that looks\n", all.Seconds()/float64(n))
 }
 
 func end(stop func(), ended <-chan error) error {
