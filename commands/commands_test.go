@@ -259,12 +259,12 @@ func TestReports(t *testing.T) {
 		id := v.item(alice, media.VerdictClean)
 		_, err := v.moderation.Report(t.Context(), by(bob), report(id))
 		refused(t, err, media.ErrNotFound)
-		link := must(v.shares.Grant(t.Context(), by(alice), commands.Grant{Media: id, Link: true, Password: "pw"}))(t)
+		link := must(v.shares.Grant(t.Context(), by(alice), commands.Grant{Media: id, Link: true, Password: "horse battery"}))(t)
 		r := report(id)
 		r.Share, r.Token = domain.ShareID(link.ID), link.Token
 		_, err = v.moderation.Report(t.Context(), by(bob), r)
 		refused(t, err, media.ErrNotFound)
-		r.Password = "pw"
+		r.Password = "horse battery"
 		must(v.moderation.Report(t.Context(), by(bob), r))(t)
 		r.Token = "guessed"
 		_, err = v.moderation.Report(t.Context(), by(carol), r)

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/mediavault-io/mediavault/domain"
 	"github.com/mediavault-io/mediavault/domain/share"
@@ -27,8 +29,14 @@ const (
 	argonKey     = 32 // bytes
 	argonSalt    = 16 // bytes
 
-	maxPassword = 1024 // bytes
-	hashing     = 2    // hashes at once: 64 MiB together
+	hashing = 2 // hashes at once: 64 MiB together
+)
+
+// How long the password of a link is, in characters. The least is NIST's for a password that is not the only secret (SP 800-63B-4,
+// 3.1.1.2): there is the link's token beside it.
+const (
+	minPassword = 8
+	maxPassword = 1024
 )
 
 // Passwords hashes and compares the passwords of links, no more than two at once: a hash is meant to be dear, and a flood of
@@ -58,8 +66,8 @@ func NewPasswords(now func() time.Time) *Passwords {
 
 // Hash answers the password's argon2id hash as a PHC string.
 func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
-	if password == "" || len(password) > maxPassword {
-		return "", domain.ErrInvalid.On("password").Because("a password has 1 to 1,024 bytes")
+	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword || !utf8.ValidString(password) {
+		return "", domain.ErrInvalid.On("password").Because("a password has 8 to 1,024 characters")
 	}
 	salt := make([]byte, argonSalt)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
@@ -74,7 +82,7 @@ func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
 
 // Match reports whether the password is the one behind the PHC string.
 func (p *Passwords) Match(ctx context.Context, phc, password string) (bool, error) {
-	if password == "" || len(password) > maxPassword {
+	if password == "" || utf8.RuneCountInString(password) > maxPassword {
 		return false, nil
 	}
 	known := p.ticket(phc, password)
@@ -118,7 +126,8 @@ func (p *Passwords) derive(ctx context.Context, password string, salt []byte, ti
 		return nil, ctx.Err()
 	}
 	defer func() { <-p.slots }()
-	return argon2.IDKey([]byte(password), salt, time, memory, threads, size), nil
+	// The same letters are the same password, however a keyboard composes them (RFC 8265, section 4.2).
+	return argon2.IDKey(norm.NFC.Bytes([]byte(password)), salt, time, memory, threads, size), nil
 }
 
 func (p *Passwords) ticket(phc, password string) [sha256.Size]byte {

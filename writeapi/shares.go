@@ -78,7 +78,7 @@ func (s *Server) grantShare(w http.ResponseWriter, r *http.Request) error {
 	}
 	if body.Password != nil {
 		if grant.Password = *body.Password; grant.Password == "" {
-			return domain.ErrInvalid.On("password").Because("a password has at least one character; null or nothing is none")
+			return domain.ErrInvalid.On("password").Because("a password has 8 to 1,024 characters; null or nothing is none")
 		}
 		if !grant.Link {
 			return domain.ErrInvalid.On("password").Because("only links have passwords")
@@ -123,7 +123,7 @@ func (s *Server) changeShare(w http.ResponseWriter, r *http.Request) error {
 	case body.ExpiresAt.given && !body.ExpiresAt.null && body.ExpiresAt.value.IsZero():
 		return domain.ErrInvalid.On("expires_at").Because("the end lies in the past")
 	case body.Password.given && !body.Password.null && body.Password.value == "":
-		return domain.ErrInvalid.On("password").Because("a password has at least one character; null takes it away")
+		return domain.ErrInvalid.On("password").Because("a password has 8 to 1,024 characters; null takes it away")
 	case body.MaxOpens.given && !body.MaxOpens.null:
 		if _, err := fromOne(&body.MaxOpens.value, "max_opens"); err != nil {
 			return err

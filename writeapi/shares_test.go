@@ -74,6 +74,8 @@ func TestSharesThatMakeNoSenseAreRefused(t *testing.T) {
 		`"with":{"link":true},"max_opens":1e99`:                       "max_opens",
 		`"with":{"link":true},"max_opens":2000000000`:                 "max_opens",
 		`"with":{"link":true},"password":""`:                          "password",
+		`"with":{"link":true},"password":"1234567"`:                   "password",
+		`"with":{"link":true},"password":"ääääääü"`:                   "password",
 		`"with":{"user":"bob"},"password":"secret"`:                   "password",
 		`"with":{"link":true},"through":"x"`:                          "through",
 		`"with":{"user":"bob"},"colour":"red"`:                        "colour",
