@@ -66,8 +66,9 @@ type Refusal struct {
 }
 
 func callerOf(r *http.Request) Caller {
+	reason, _ := web.Reason(r) // one that cannot be read is none
 	return Caller{
-		Actor: web.Actor(r), Address: web.ClientAddr(r), UserAgent: web.UserAgent(r), Reason: r.Header.Get("Vault-Reason"),
+		Actor: web.Actor(r), Address: web.ClientAddr(r), UserAgent: web.UserAgent(r), Reason: reason,
 		Correlation: web.Correlation(r), RequestID: web.RequestID(r),
 	}
 }

@@ -16,19 +16,9 @@ import (
 // recordTime bounds how long recording a refusal takes; the client waits for it.
 const recordTime = 5 * time.Second
 
-// Refused records a refusal; it is what web.Mount is given, for the routes of both APIs. Recorded is who may not, and who asks
-// for what he may not know of or what is gone; a mistake in a request is not an attempt. When it cannot be recorded the refusal
-// stands, and the log says so.
+// Refused records a refusal; it is what web.Mount is given for the routes of both APIs, and the edge for those who are not let in.
+// When it cannot be recorded the refusal stands, and the log says so.
 func (s *Server) Refused(r *http.Request, rt web.Route, refusal *domain.Refusal) {
-	switch refusal.Kind {
-	case domain.Unauthenticated, domain.Forbidden, domain.NotFound, domain.Gone:
-	case domain.Conflict:
-		if !strings.HasSuffix(rt.Path, "/content") {
-			return
-		}
-	default:
-		return
-	}
 	if refusal.Code == errNoThumbnail.Code {
 		return
 	}
@@ -56,6 +46,9 @@ func (s *Server) concerning(ctx context.Context, said *Refusal, r *http.Request,
 		if vars[name] != "" {
 			said.Resource = clip(vars[name])
 		}
+	}
+	if !said.Caller.Actor.Known() {
+		return // those of guests are counted together, whatever they asked for: a flood of them must not ask the database
 	}
 	switch {
 	case strings.HasPrefix(rt.Path, "/v1/media/"):

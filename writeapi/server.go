@@ -33,7 +33,7 @@ type Server struct {
 	People        *commands.People
 	// MaxFile bounds one file in bytes: the policy's.
 	MaxFile int64
-	// Refused is told of what the routes refuse; nil: nobody is told. RecordRefusals makes one.
+	// Refused is told of what the routes refuse; nil: nobody is told.
 	Refused web.Refused
 }
 

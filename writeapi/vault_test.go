@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/mux"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/mediavault-io/mediavault/adapters/blobs"
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/domain/access"
 	"github.com/mediavault-io/mediavault/domain/catalog"
 	"github.com/mediavault-io/mediavault/domain/media"
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -110,7 +112,7 @@ func newVault(t testing.TB, change func(*Server)) *vault {
 		Moderation: commands.NewModeration(commanded), Findings: commands.NewFindings(commanded, nothingFound{}),
 		Operations: commands.NewOperations(commanded, v.tray), Notifications: commands.NewNotifications(commanded, inbox{v}),
 		People:  commands.NewPeople(commanded, nil, subjects{keys}, nil),
-		MaxFile: media.DefaultPolicy().MaxSize, Refused: RecordRefusals(commands.NewAccess(commanded), quiet()),
+		MaxFile: media.DefaultPolicy().MaxSize, Refused: v.refused(commands.NewAccess(commanded)),
 	}
 	if change != nil {
 		change(v.server)
@@ -305,4 +307,18 @@ func picture(name string) []byte {
 		panic(err)
 	}
 	return b.Bytes()
+}
+
+// refused appends what was refused, with no more than the request says; readapi records it in the vault.
+func (v *vault) refused(a *commands.Access) web.Refused {
+	return func(r *http.Request, rt web.Route, refusal *domain.Refusal) {
+		env := commands.Envelope{Actor: web.Actor(r), Address: web.ClientAddr(r)}
+		env.Reason, _ = web.Reason(r)
+		err := a.Refused(r.Context(), env, access.Refused{
+			Action: rt.Action(), Resource: mux.Vars(r)["id"], Code: refusal.Code, Status: web.Status(refusal.Kind),
+		})
+		if err != nil {
+			v.t.Error(err)
+		}
+	}
 }

@@ -111,9 +111,14 @@ func configCommand() *cobra.Command {
 // handler is everything that is answered over HTTP. more adds routes of dev's own.
 func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler, error) {
 	cfg := a.cfg
-	record := writeapi.RecordRefusals(a.access, a.log)
+	m := a.models
+	api := readapi.New(readapi.Parts{
+		Engine: m.engine, Library: m.library, Access: m.access, Shares: m.shares, Review: m.review, Findings: m.findings, Audit: m.audit, Usage: m.usage,
+		History: m.history, Duplicates: m.twins, Suggestions: m.captions, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Webhooks: m.webhooks, Recipients: recipients{a},
+		Parked: shown{desk{a.reactors, a.models.engine}}, People: a.keys, Log: a.log,
+	})
 	edge, err := web.New(web.Options{
-		Log: a.log, Identify: a.verifier.Identify, Until: a.verifier.Until, Refused: record, Metrics: a.registry,
+		Log: a.log, Identify: a.verifier.Identify, Until: a.verifier.Until, Refused: api.Refused, Metrics: a.registry,
 		Faults:         []func(error) (*domain.Refusal, bool){neighbourFault},
 		TrustedProxies: cfg.TrustedProxies, AdminNetworks: cfg.AdminNetworks, Origins: cfg.CORSOrigins, Limits: limitsOf(cfg),
 		Timeout: cfg.RequestTimeout, Idle: cfg.IdleTimeout,
@@ -133,16 +138,10 @@ func (a *app) handler(p parts, more func(*mux.Router)) (*web.Edge, http.Handler,
 			Notifications: told,
 			Operations:    commands.NewOperations(a.vault, desk{a.reactors, a.models.engine}),
 			People:        a.forgetting(),
-			MaxFile:       cfg.MaxUpload, Refused: record,
+			MaxFile:       cfg.MaxUpload, Refused: api.Refused,
 		}).Routes(router)
 	}
 	if p["read"] {
-		m := a.models
-		api := readapi.New(readapi.Parts{
-			Engine: m.engine, Library: m.library, Access: m.access, Shares: m.shares, Review: m.review, Findings: m.findings, Audit: m.audit, Usage: m.usage,
-			History: m.history, Duplicates: m.twins, Suggestions: m.captions, Blobs: a.blobs, Recorder: recorder{a.access}, Rebuilder: a.rebuilds, Notifications: m.told, Webhooks: m.webhooks, Recipients: recipients{a},
-			Parked: shown{desk{a.reactors, a.models.engine}}, People: a.keys, Log: a.log,
-		})
 		web.Mount(router, api.Routes(), api.Refused)
 	}
 	a.health(router)

@@ -48,8 +48,9 @@ func (rt Route) Public() bool {
 // Action is the route as the audit log says it: GET /v1/media/{id}.
 func (rt Route) Action() string { return rt.Method + " " + rt.Path }
 
-// Refused is told that somebody was refused something, before it is answered; what it does with it is its own matter. Only
-// refusals that say something about access are told: unauthenticated, forbidden, not found and gone.
+// Refused is told that somebody was refused something, before it is answered; what it does with it is its own matter. Told is who
+// may not, and who asks for what he may not know of or what is gone; a mistake in a request is not an attempt, and what is not
+// ready is not refused.
 type Refused func(r *http.Request, rt Route, refusal *domain.Refusal)
 
 // Mount registers the table's rows: each checks the roles, then calls its handler; a refusal is told to refused, which may be
