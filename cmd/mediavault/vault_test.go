@@ -85,7 +85,7 @@ func startCommand(t *testing.T, dir string, cmd *exec.Cmd) *vault {
 	if err := v.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.kill)
+	t.Cleanup(v.end)
 	base := make(chan string, 1)
 	go func() { // ends with the process
 		defer close(v.done)
@@ -113,6 +113,29 @@ func startCommand(t *testing.T, dir string, cmd *exec.Cmd) *vault {
 func (v *vault) kill() {
 	_ = v.cmd.Process.Kill()
 	<-v.done
+}
+
+// end kills the vault and waits for its children, which write to its folder until they have ended, too.
+func (v *vault) end() {
+	children := childrenOf(v.cmd.Process.Pid)
+	v.kill()
+	deadline := time.After(10 * time.Second)
+	for _, pid := range children {
+		for syscall.Kill(pid, 0) == nil && !zombie(pid) {
+			select {
+			case <-deadline:
+				return // the folder's removal will say
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// zombie says whether a process has ended, and nobody has asked how.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, ok := bytes.Cut(stat, []byte(") "))
+	return err != nil || ok && bytes.HasPrefix(after, []byte("Z"))
 }
 
 // stop ends the vault as Ctrl-C does, and fails the test when it does not end well.
