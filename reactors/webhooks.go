@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -226,10 +227,16 @@ func (w *Webhooks) send(ctx context.Context, l letter) (taken bool, err error) {
 	return true, w.outbox.gone(ctx, l)
 }
 
+// slackText is a text as Slack takes it: what would be a command there (<!channel>, a link under another name) is text again.
+// https://docs.slack.dev/messaging/formatting-message-text
+func slackText(text string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
+}
+
 // webhookBody is the message in the endpoint's format; without personal text.
 func webhookBody(format recipient.Format, s notification.State, l letter) ([]byte, error) {
 	if format == recipient.Slack {
-		return json.Marshal(map[string]string{"text": sentence(s.About)})
+		return json.Marshal(map[string]string{"text": slackText(sentence(s.About))})
 	}
 	return json.Marshal(struct {
 		Type      domain.Topic `json:"type"`
