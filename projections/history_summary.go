@@ -193,6 +193,9 @@ func summarizeCase(e moderation.Event, s sight) string {
 		}
 		return fmt.Sprintf("noted that %s, %s and %s lead to it", counted(e.Reach.Users, "person"), counted(e.Reach.Organisations, "organisation"), counted(e.Reach.Links, "link"))
 	case moderation.Decided:
+		if e.Policy == "" {
+			return fmt.Sprintf("decided (%d): %s", e.Number, e.Action)
+		}
 		return fmt.Sprintf("decided (%d): %s, by policy %s", e.Number, e.Action, e.Policy)
 	case moderation.Appealed:
 		return fmt.Sprintf("appealed (%d) against decision %d", e.Number, e.Decision)

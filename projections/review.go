@@ -50,6 +50,7 @@ type CaseRow struct {
 	Since     time.Time      `db:"waits_since"` // opened, reopened or appealed
 	Again     time.Time      `db:"reopened_at"` // since when it waits for another decision; zero: it does not
 	Claimers  []string       `db:"claimers"`    // who ever claimed it, each once
+	Reporters []string       `db:"reporters"`   // the first countedReporters who reported it, each once
 	Barred    []string       `db:"barred"`      // who may not decide what waits: he decided, or proposed, it
 	Closed    string         `db:"closed_code"`
 	OpenedAt  time.Time      `db:"opened_at"`
@@ -259,9 +260,15 @@ func reported(row CaseRow, r ReportRow) CaseRow {
 	if row.Count++; len(row.Reports) < keptReports {
 		row.Reports = append(row.Reports, r)
 	}
+	if by := string(r.By); len(row.Reporters) < countedReporters && !slices.Contains(row.Reporters, by) {
+		row.Reporters = append(row.Reporters, by)
+	}
 	row.Score = max(row.Score, r.Score)
 	return row
 }
+
+// countedReporters is how many who report make a case more urgent. One of them makes it no more urgent by saying more.
+const countedReporters = 10
 
 // given puts the case into somebody's hands, or nobody's; an appeal and a proposal stay what they are meanwhile.
 func (row CaseRow) given(to domain.UserID, until time.Time) CaseRow {
@@ -319,7 +326,7 @@ func priority(row CaseRow) int {
 	case !row.Waits:
 		return 1
 	}
-	p := 10 + row.Score + 10*min(row.Count, 10) + min(row.Reach.Users+20*row.Reach.Organisations+50*row.Reach.Links, 100)
+	p := 10 + row.Score + 10*len(row.Reporters) + min(row.Reach.Users+20*row.Reach.Organisations+50*row.Reach.Links, 100)
 	switch row.Status {
 	case CaseAppealed:
 		p += 50

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,14 +53,21 @@ func TestReviewRow(t *testing.T) {
 
 func TestACampaignOfReportsIsCountedButNotKeptInTheRow(t *testing.T) {
 	t.Parallel()
-	var row CaseRow
+	row := CaseRow{Status: CaseOpen, Waits: true}
 	c := newCase()
 	for i := range 1000 {
 		e := moderation.Reported{Origin: moderation.FromReport, By: "bob", Category: "spam"}
 		row, _ = reviewModel{}.Evolve(string(c), row, recorded(eventstore.Position(i+1), caseStream(c), e))
 	}
-	if row.Count != 1000 || len(row.Reports) != keptReports || row.Priority > 200 {
-		t.Errorf("count %d, kept %d, priority %d", row.Count, len(row.Reports), row.Priority)
+	if row.Count != 1000 || len(row.Reports) != keptReports || row.Priority != 20 {
+		t.Errorf("count %d, kept %d, priority %d: one person is one, however much he says", row.Count, len(row.Reports), row.Priority)
+	}
+	for i := range 1000 {
+		e := moderation.Reported{Origin: moderation.FromReport, By: domain.UserID(strconv.Itoa(i)), Category: "spam"}
+		row, _ = reviewModel{}.Evolve(string(c), row, recorded(eventstore.Position(i+1001), caseStream(c), e))
+	}
+	if len(row.Reporters) != countedReporters || row.Priority != 110 {
+		t.Errorf("%d count, priority %d", len(row.Reporters), row.Priority)
 	}
 }
 
