@@ -27,6 +27,7 @@ type committer struct {
 	expected int           // appends that the next batch will have if those answered come again
 	linger   time.Duration // how long to wait for them
 	alone    int           // batches in a row that found the head where this process had left it
+	shy      int           // how many more of them are needed
 }
 
 // lane is a connection to write on.
@@ -39,6 +40,7 @@ type lane struct {
 type batch struct {
 	requests []*request
 	until    time.Time // when its outcome has to be told
+	sent     bool      // its commit was, and no answer came: it may be in the log
 }
 
 func (b batch) fail(err error) {
@@ -64,8 +66,8 @@ func (c *committer) run() {
 			return
 		}
 		if err := c.commit(b); err != nil {
+			c.refuse(err) // first: who comes once these are answered has a try of their own
 			b.fail(err)
-			c.refuse(err)
 		}
 	}
 }
@@ -112,7 +114,7 @@ func (c *committer) commit(b batch) error {
 			return nil
 		case violatesUnique(err) && attempt <= 2:
 			// Some ids are there already: the next attempt looks before it writes.
-		case isFull(err) && attempt == 1:
+		case isFull(err) && attempt == 1 && !b.sent:
 			// It was rolled back, and room is made by people: those who wait are told at once. After a lost connection it is not known
 			// what became of the first attempt, and the last says no more than that.
 			return fmt.Errorf("append: %w: %w", eventstore.ErrFull, err)
@@ -313,7 +315,8 @@ func (l *lane) rolledBack(ctx context.Context, err error) error {
 var writerSettings = map[string]string{
 	"application_name":                    "mediavault-append",
 	"idle_in_transaction_session_timeout": "5s",
-	"standard_conforming_strings":         "on", // quote relies on it
+	"default_transaction_isolation":       "read committed", // who has waited for the head sees what was committed meanwhile
+	"standard_conforming_strings":         "on",             // quote relies on it
 	"plan_cache_mode":                     "force_generic_plan",
 	"enable_seqscan":                      "off",
 	"enable_bitmapscan":                   "off",

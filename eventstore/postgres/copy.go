@@ -27,11 +27,13 @@ const (
 	copyTrailer = "\xff\xff"
 )
 
-func (c *copyRows) start(p *placing) {
+// start answers what reads the rows of this batch, and never those of the next.
+func (c *copyRows) start(p *placing) io.Reader {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.p, c.rows, c.read = p, 0, 0
 	c.buf = append(c.buf[:0], copyHeader...)
+	return copying{c, p}
 }
 
 // stop waits until nothing of the batch is being read; nothing will be afterwards.
@@ -44,11 +46,18 @@ func (c *copyRows) stop() {
 	}
 }
 
+type copying struct {
+	rows *copyRows
+	p    *placing
+}
+
 // Read implements io.Reader.
-func (c *copyRows) Read(into []byte) (int, error) {
+func (c copying) Read(into []byte) (int, error) { return c.rows.readOf(c.p, into) }
+
+func (c *copyRows) readOf(p *placing, into []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.p == nil {
+	if c.p != p {
 		return 0, io.ErrUnexpectedEOF
 	}
 	if rest := len(c.buf) - c.read; rest < len(into) && c.rows <= len(c.p.rows) {

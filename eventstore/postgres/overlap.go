@@ -22,6 +22,9 @@ const (
 	// overlapAlone is how many batches in a row must have found that no other process writes: those who do would be in each other's way.
 	overlapAlone = 16
 
+	// overlapShy is how many more it takes once the other lane hung: those in its batch had to wait, and it may hang again.
+	overlapShy = 1024
+
 	// A batch that is ahead of its turn waits this long for another process's rows, at most: the other may be waiting for its.
 	aheadSQL = `SET LOCAL lock_timeout = '20ms'`
 )
@@ -51,20 +54,22 @@ const copySQL = `COPY events (position, origin, revision, recorded_at, event_id,
 // write brings a batch whose transaction holds the head row to its end, in one round trip: Postgres goes on with the statements behind the COPY
 // when that is through, and with none of them when it fails.
 func (f *flight) write() {
-	f.done <- f.copy(copySQL + ";\n" + f.commitSQL())
+	f.done <- f.copy(f.ctx, copySQL+";\n"+f.commitSQL())
 }
 
-func (f *flight) copy(sql string) error {
-	f.lane.copy.start(f.p)
+func (f *flight) copy(ctx context.Context, sql string) error {
+	rows := f.lane.copy.start(f.p)
 	defer f.lane.copy.stop()
-	_, err := f.lane.conn.PgConn().CopyFrom(f.ctx, &f.lane.copy, sql)
+	_, err := f.lane.conn.PgConn().CopyFrom(ctx, rows, sql)
 	return err
 }
 
 // finish brings a batch whose rows were written ahead to its end, in one round trip. When the head is not where it should be, it divides
 // by zero, and Postgres goes on with none of the statements behind.
 func (f *flight) finish() {
-	sql := fmt.Sprintf("SET LOCAL lock_timeout = 0;\nSELECT 1 / count(*) FROM (SELECT FROM events_head WHERE position = %d FOR UPDATE NOWAIT) AS head;\n", f.p.base)
+	sql := fmt.Sprintf(`SET LOCAL lock_timeout = DEFAULT;
+		SELECT 1 / count(*) FROM (SELECT FROM events_head WHERE position = %d AND recorded_at = '%s' FOR UPDATE NOWAIT) AS head;
+		`, f.p.base, f.p.baseAt.Format(time.RFC3339Nano))
 	_, err := f.lane.conn.PgConn().Exec(f.ctx, sql+f.commitSQL()).ReadAll()
 	f.done <- err
 }
@@ -76,10 +81,15 @@ func (f *flight) commitSQL() string {
 
 // share is how many entries the next batch takes of those that wait: half of them, when each half is worth a transaction.
 func (c *committer) share() int {
-	if c.waiting.entries >= 2*c.log.overlap && c.alone >= c.log.alone {
+	if c.waiting.entries >= 2*c.log.overlap && c.overlaps() {
 		return min((c.waiting.entries+1)/2, batchEntries)
 	}
 	return batchEntries
+}
+
+// overlaps reports whether it may be done now: nobody else writes, and nothing is left to be tried again, which comes first.
+func (c *committer) overlaps() bool {
+	return c.alone >= c.log.alone+c.shy && len(c.again) == 0
 }
 
 // follow waits for the commit of a batch, while the one behind it is begun if there is enough for one; then for that one's, and so on. The
@@ -94,10 +104,14 @@ func (c *committer) follow(f *flight) error {
 			c.at, c.alone = 0, 0
 			c.log.head.committing(0)
 			f.tried()
-			if next != nil && f.lane.conn.IsClosed() {
-				next.cancel() // the database may be away: nobody waits for it twice
+			if next != nil {
+				if f.lane.conn.IsClosed() {
+					next.cancel() // the database may be away: nobody waits for it twice
+				}
+				stop := context.AfterFunc(f.ctx, next.cancel) // nor longer than there is time
+				c.drop(next)
+				stop()
 			}
-			c.drop(next)
 			err = f.lane.rolledBack(f.ctx, err)
 			f.cancel()
 			if first {
@@ -117,7 +131,7 @@ func (c *committer) follow(f *flight) error {
 			c.drop(next)
 			return nil
 		}
-		c.lane, c.alone = next.lane, c.alone+1
+		c.lane, c.alone, c.shy = next.lane, c.alone+1, 0
 		c.log.stats.overlaps.Add(1)
 		go next.finish()
 		f = next
@@ -126,8 +140,8 @@ func (c *committer) follow(f *flight) error {
 
 // behind begins the batch behind one that is being committed, as soon as enough waits for it; it answers nil when the commit was sooner.
 func (c *committer) behind(f *flight) *flight {
-	for c.alone >= c.log.alone && !c.log.isClosing() {
-		for c.drain(); c.waiting.entries < c.log.overlap; c.drain() {
+	for c.overlaps() && !c.log.isClosing() {
+		for c.drain(); c.waiting.entries < c.log.overlap && !c.waiting.full(); c.drain() {
 			select {
 			case r := <-c.log.queue:
 				c.waiting.add(r)
@@ -148,21 +162,24 @@ func (c *committer) behind(f *flight) *flight {
 		ctx, cancel := context.WithDeadline(context.Background(), b.until)
 		next := newFlight(ctx, b, other)
 		next.cancel = cancel
-		go func() { next.written <- c.ahead(next, f.p) }()
+		p := newPlacing(requests)
+		if f.p.shares(p) { // not asked later: once they are answered, the entries are their callers' again
+			next.written <- errNotAhead
+			return next
+		}
+		go func() { next.written <- c.ahead(next, p, f.p) }()
 		return next
 	}
 	return nil
 }
 
 // ahead writes the rows of a batch behind those of the one before it, which is being committed. The committer leaves what it remembers to it,
-// until it is told that the rows are written.
-func (c *committer) ahead(f *flight, before *placing) error {
-	if _, err := f.lane.connected(f.ctx, c.log); err != nil {
+// until it is told that the rows are written. It has half of the batch's time: when this lane hangs, the other has the rest.
+func (c *committer) ahead(f *flight, p, before *placing) error {
+	ctx, cancel := context.WithTimeout(f.ctx, c.log.timeout/2)
+	defer cancel()
+	if _, err := f.lane.connected(ctx, c.log); err != nil {
 		return err
-	}
-	p := newPlacing(f.requests)
-	if streams, _ := p.toCheck(); len(streams) > 0 || before.shares(p) {
-		return errNotAhead
 	}
 	p.base, p.baseAt = before.head, before.at
 	names, states := c.recall(p)
@@ -172,14 +189,14 @@ func (c *committer) ahead(f *flight, before *placing) error {
 	if len(names) > 0 {
 		b.Queue(streamsSQL, names).Query(func(rows pgx.Rows) error { return scanStreams(rows, states) })
 	}
-	if err := f.lane.conn.SendBatch(f.ctx, b).Close(); err != nil {
+	if err := f.lane.conn.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	if p.place(c.log.now()); len(p.unsure) > 0 || len(p.rows) == 0 {
 		return errNotAhead // what is refused is refused for what is committed
 	}
 	f.p, f.blocks = p, c.block.completed(p)
-	return f.copy(copySQL)
+	return f.copy(ctx, copySQL)
 }
 
 // shares reports whether both have an event of the same stream and id. Who wrote it first would be waited for by the other, and the
@@ -207,15 +224,15 @@ func (p *placing) shares(behind *placing) bool {
 
 // drop rolls a batch back that was begun behind another, and leaves it to be tried again in its turn.
 func (c *committer) drop(f *flight) {
-	if f == nil {
-		return
-	}
 	err := <-f.written
 	if violatesUnique(err) {
 		f.unsure()
 	}
 	if !errors.Is(err, errNotAhead) {
 		c.at, c.alone = 0, 0 // what was remembered is of a log in which it is
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.shy = overlapShy
 	}
 	_ = f.lane.rolledBack(f.ctx, err) // it is tried again
 	f.cancel()
@@ -224,6 +241,7 @@ func (c *committer) drop(f *flight) {
 
 // tried keeps where the batch was placed: its commit was not answered, and may have come to pass.
 func (f *flight) tried() {
+	f.sent = true
 	for _, o := range f.p.outcomes {
 		if o.appended {
 			o.request.tried = append(o.request.tried, o.receipt)

@@ -180,3 +180,61 @@ func TestWhatAnotherProcessWroteIsSeenAfterALostConnection(t *testing.T) {
 	write(log, "test-2", eventstore.NoStream)
 	write(log, "test-1", eventstore.Exactly(1))
 }
+
+// TestEntriesAreTheirCallersAgainOnceAnswered changes what was appended as soon as it is answered, while batches behind it are on their way.
+func TestEntriesAreTheirCallersAgainOnceAnswered(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	log := open(t, pgtest.New(t), postgres.WithOverlap(1), postgres.WithTimeout(20*time.Second))
+	var writers sync.WaitGroup
+	for range 16 {
+		writers.Go(func() {
+			entries := make([]eventstore.Entry, 8)
+			for n := range 40 {
+				for i := range entries {
+					entries[i] = entry(n)
+				}
+				if r, err := log.Append(ctx, "shared-1", eventstore.Any, entries...); err != nil || r.Repeated {
+					t.Errorf("append %d: %+v, %v", n, r, err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if log.Stats().Overlaps == 0 {
+		t.Error("no batch overlapped another: the test shows nothing")
+	}
+}
+
+// TestAConnectionThatHangsCostsNobodyTheirAppend has Postgres not answer to what is written ahead, which is told by its lock_timeout.
+func TestAConnectionThatHangsCostsNobodyTheirAppend(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	pool := pgtest.New(t)
+	log := open(t, pool, postgres.WithOverlap(1), postgres.WithTimeout(6*time.Second))
+	if _, err := pool.Exec(ctx, `CREATE SEQUENCE hung;
+		CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN IF current_setting('lock_timeout') = '20ms' THEN PERFORM nextval('hung'), pg_sleep(60); END IF; RETURN NULL; END $$;
+		CREATE TRIGGER hang BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION hang()`); err != nil {
+		t.Fatal(err)
+	}
+	var writers sync.WaitGroup
+	for w := range 16 {
+		writers.Go(func() {
+			for n := range 10 {
+				if _, err := log.Append(ctx, eventstore.Stream(fmt.Sprint("test-", w)), eventstore.Expected(n-1), entry(n)); err != nil {
+					t.Errorf("writer %d, append %d: %v", w, n, err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	var hung bool
+	if err := pool.QueryRow(ctx, `SELECT is_called FROM hung`).Scan(&hung); err != nil || !hung {
+		t.Errorf("nothing hung: the test shows nothing (%v)", err)
+	}
+}
