@@ -17,17 +17,25 @@ type breakers struct {
 	all map[string]*breaker
 }
 
-// breaker is nil for reactors that need no neighbour.
+// breaker is the circuit of one neighbour.
 type breaker struct {
 	circuit *gobreaker.CircuitBreaker[struct{}]
 }
 
 func newBreakers(e *Engine) *breakers { return &breakers{engine: e, all: map[string]*breaker{}} }
 
-func (b *breakers) of(neighbour string) *breaker {
-	if neighbour == "" {
-		return nil
+// circuits are those of all neighbours that a reactor needs.
+type circuits []*breaker
+
+func (b *breakers) of(neighbours []string) circuits {
+	var all circuits
+	for _, name := range neighbours {
+		all = append(all, b.one(name))
 	}
+	return all
+}
+
+func (b *breakers) one(neighbour string) *breaker {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if found, ok := b.all[neighbour]; ok {
@@ -43,24 +51,46 @@ func (b *breakers) of(neighbour string) *breaker {
 			e.opts.Logger.Warn("circuit breaker", "neighbour", name, "from", from.String(), "to", to.String())
 			state.Set(map[gobreaker.State]float64{gobreaker.StateOpen: 1, gobreaker.StateHalfOpen: 0.5}[to])
 		},
-		// What is wrong with an event says nothing about the neighbour.
-		IsSuccessful: func(err error) bool {
-			return err == nil || !errors.Is(err, context.DeadlineExceeded) && !e.transient(err)
-		},
+		IsSuccessful: func(err error) bool { return err == nil || !e.blames(err, neighbour) },
 	})}
 	b.all[neighbour] = made
 	return made
 }
 
-func (b *breaker) call(f func() error) error {
-	if b == nil {
-		return f()
+// blames reports whether a fault is the neighbour's. What is wrong with an event says nothing about any; of what took too long nobody
+// knows whose fault it was.
+func (e *Engine) blames(err error, neighbour string) bool {
+	switch {
+	case held(err):
+		return false
+	case errors.Is(err, context.DeadlineExceeded):
+		return true
+	case !e.transient(err):
+		return false
+	case e.opts.Neighbour == nil:
+		return true
 	}
-	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, f() })
-	return err
+	return e.opts.Neighbour(err) == neighbour
 }
 
-// held reports an event that nobody was asked about, because the circuit is open.
+// call asks, unless the circuit of one of the neighbours is open.
+func (c circuits) call(f func() error) error {
+	for _, b := range c {
+		if b.circuit.State() == gobreaker.StateOpen {
+			return gobreaker.ErrOpenState
+		}
+	}
+	for _, b := range c {
+		asked := f
+		f = func() error {
+			_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, asked() })
+			return err
+		}
+	}
+	return f()
+}
+
+// held reports an event that nobody was asked about, because a circuit is open.
 func held(err error) bool {
 	return errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests)
 }

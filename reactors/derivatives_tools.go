@@ -33,7 +33,7 @@ func (Derivatives) Types() []string { return []string{media.Screened{}.EventType
 
 // Tuning implements Tuned: a long video takes minutes, and all cores are not for videos.
 func (Derivatives) Tuning() Tuning {
-	return Tuning{Concurrency: 2, Attempts: 3, Timeout: 20 * time.Minute}
+	return Tuning{Concurrency: 2, Attempts: 3, Timeout: 20 * time.Minute, Neighbours: []string{Storage}}
 }
 
 // mostPlayable is the largest video of which a copy to be played is made.

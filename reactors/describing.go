@@ -32,6 +32,9 @@ func (Describing) Name() string { return "describing" }
 // Types implements Reactor.
 func (Describing) Types() []string { return []string{media.DescriptionRequested{}.EventType()} }
 
+// Tuning implements Tuned.
+func (Describing) Tuning() Tuning { return Tuning{Neighbours: []string{Storage}} }
+
 // React implements Reactor.
 func (d Describing) React(ctx context.Context, rec eventstore.Recorded) error {
 	asked, ok := rec.Event.(media.DescriptionRequested)

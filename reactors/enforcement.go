@@ -42,6 +42,9 @@ func (Destruction) Types() []string {
 	return []string{media.Purged{}.EventType(), moderation.Closed{}.EventType()}
 }
 
+// Tuning implements Tuned.
+func (Destruction) Tuning() Tuning { return Tuning{Neighbours: []string{Storage}} }
+
 // React implements Reactor. Destroying again does no harm.
 func (d Destruction) React(ctx context.Context, rec eventstore.Recorded) error {
 	id := domain.MediaID(rec.Stream.ID())

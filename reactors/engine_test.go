@@ -36,6 +36,14 @@ type tuned struct {
 
 func (t tuned) Tuning() reactors.Tuning { return t.tuning }
 
+// renamed is a witness with another name.
+type renamed struct {
+	tuned
+	name string
+}
+
+func (r renamed) Name() string { return r.name }
+
 func TestParked(t *testing.T) {
 	t.Parallel()
 
@@ -121,39 +129,6 @@ func TestParked(t *testing.T) {
 			t.Errorf("reacted to %v", got)
 		}
 	})
-}
-
-func TestBreaker(t *testing.T) {
-	t.Parallel()
-	store, pool, w := newStore(t), pgtest.New(t), newWitness()
-	down := errors.New("does not answer")
-	var up atomic.Bool
-	var asked atomic.Int64
-	w.fail = func(eventstore.Recorded) error {
-		asked.Add(1)
-		if up.Load() {
-			return nil
-		}
-		return down
-	}
-	opts := quick()
-	opts.BreakAfter, opts.BreakFor = 3, 20*time.Millisecond
-	opts.Transient = func(err error) bool { return errors.Is(err, down) }
-	registry := prometheus.NewRegistry()
-	opts.Metrics = registry
-	for n := range 50 {
-		happen(t, store, streamOf(n), 0)
-	}
-	run(t, store, pool, opts, tuned{w, reactors.Tuning{Neighbour: "clamd", Concurrency: 2}})
-	waitFor(t, func() bool { return gauge(t, registry, "mediavault_circuit_open") > 0 })
-	up.Store(true)
-	w.await(t, 50)
-	if n := parked(t, pool); n != 0 {
-		t.Errorf("%d events were parked because a neighbour was down", n)
-	}
-	if gauge(t, registry, "mediavault_reactor_reactions_total") != 50 {
-		t.Error("reactions were not counted")
-	}
 }
 
 func gauge(t *testing.T, from prometheus.Gatherer, name string) float64 {

@@ -35,10 +35,10 @@ func (e *Engine) run(ctx context.Context, r Reactor, l *lease) error {
 }
 
 // handler hands the event of a message to the reactor: not more at once than its tuning says, within its time, through the
-// circuit breaker of its neighbour. A refusal ends the event: the rules will not change their mind.
+// circuit breakers of its neighbours. A refusal ends the event: the rules will not change their mind.
 func (e *Engine) handler(r Reactor) message.NoPublishHandlerFunc {
 	name, tuning := r.Name(), e.tuning(r)
-	breaker := e.breakers.of(tuning.Neighbour)
+	circuits := e.breakers.of(tuning.Neighbours)
 	seats := make(chan struct{}, tuning.Concurrency)
 	reactions, failures, took := e.metrics.reactions.WithLabelValues(name), e.metrics.failures.WithLabelValues(name), e.metrics.took.WithLabelValues(name)
 	return func(msg *message.Message) error {
@@ -56,7 +56,7 @@ func (e *Engine) handler(r Reactor) message.NoPublishHandlerFunc {
 		ctx, cancel := context.WithTimeout(msg.Context(), tuning.Timeout)
 		defer cancel()
 		began := time.Now()
-		err := breaker.call(func() error { return recovered(func() error { return r.React(ctx, d.rec) }) })
+		err := circuits.call(func() error { return recovered(func() error { return r.React(ctx, d.rec) }) })
 		if held(err) {
 			return err // nobody was asked
 		}

@@ -42,6 +42,9 @@ func (Lookalikes) Types() []string {
 	return []string{media.Derived{}.EventType(), media.Fingerprinted{}.EventType()}
 }
 
+// Tuning implements Tuned.
+func (Lookalikes) Tuning() Tuning { return Tuning{Neighbours: []string{Storage}} }
+
 // React implements Reactor.
 func (l Lookalikes) React(ctx context.Context, rec eventstore.Recorded) error {
 	id := domain.MediaID(rec.Stream.ID())

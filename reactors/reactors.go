@@ -38,13 +38,19 @@ type Tuned interface {
 
 // Tuning bounds one reactor; the zero value of a field means the engine's.
 type Tuning struct {
-	// Neighbour names the outside program that the reactor needs. Reactors with the same neighbour share a circuit breaker: when
-	// it fails again and again, nobody asks it for a while, and nothing is parked on its account. Empty: none.
-	Neighbour   string
+	// Neighbours name the outside programs that the reactor needs. Reactors with the same neighbour share a circuit breaker: when it
+	// fails again and again, nobody asks it for a while, and nothing is parked on its account.
+	Neighbours  []string
 	Concurrency int           // reactions at once
 	Attempts    int           // of one event before it is parked
 	Timeout     time.Duration // of one attempt
 }
+
+// The neighbours that reactors of this package name.
+const (
+	Storage      = "storage" // of bytes
+	VirusScanner = "virus scanner"
+)
 
 // Keyed is a Reactor whose events keep another order than that of their streams: two events of one key never overlap.
 type Keyed interface {
@@ -75,6 +81,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Transient says which faults are no fault of the event: they are tried again for as long as they last.
 	Transient func(error) bool
+	// Neighbour says whose fault such a fault is; "" is nobody's who is asked by reactors. nil: each of the reactor's neighbours'.
+	Neighbour func(error) string
 	// Now is the clock that Clocked reactors are told; time.Now.
 	Now func() time.Time
 	// Metrics gets the engine's metrics; nil: nobody does.

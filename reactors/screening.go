@@ -92,7 +92,9 @@ func (s *Subject) Open(ctx context.Context) (*blobs.Blob, error) {
 func (Screening) Name() string { return "screening" }
 
 // Tuning implements Tuned: the largest file has to be read whole in one attempt.
-func (Screening) Tuning() Tuning { return Tuning{Timeout: 15 * time.Minute} }
+func (Screening) Tuning() Tuning {
+	return Tuning{Timeout: 15 * time.Minute, Neighbours: []string{Storage, VirusScanner}}
+}
 
 // Types implements Reactor.
 func (Screening) Types() []string {

@@ -223,7 +223,7 @@ func (a *app) build(ctx context.Context) error {
 		return err
 	}
 	screening.Stages = append(screening.Stages, content...)
-	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Metrics: a.registry},
+	a.reactors = reactors.NewEngine(a.store, a.pool, reactors.Options{Logger: a.log, Transient: unavailable, Neighbour: blamed, Metrics: a.registry},
 		screening, a.derivatives(), reactors.Enforcement{Media: a.media},
 		reactors.Review{Moderation: commands.NewModeration(a.vault), Least: cfg.FindingsLeast},
 		reactors.Describing{Media: a.media, Describer: describersOf(cfg)}, reactors.Lookalikes{Media: a.media, Index: a.models.twins}, reactors.Destruction{Media: a.media})
@@ -261,6 +261,17 @@ func partsOf(names []string) (parts, error) {
 func unavailable(err error) bool {
 	return errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, blobs.ErrUnavailable) || errors.Is(err, clamd.ErrUnavailable) ||
 		lostDatabase(err)
+}
+
+// blamed says which neighbour of reactors a fault is of; "" is the database, or nobody.
+func blamed(err error) string {
+	switch {
+	case errors.Is(err, clamd.ErrUnavailable):
+		return reactors.VirusScanner
+	case errors.Is(err, blobs.ErrUnavailable):
+		return reactors.Storage
+	}
+	return ""
 }
 
 // grace bounds what is done after the context that ended a command.
