@@ -25,29 +25,10 @@ type odd struct {
 // corpus are hostile and odd files of all formats, and every well one of them cut off at each eighth.
 func corpus(t testing.TB) []odd {
 	t.Helper()
-	const docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	well := wellFormed(t)
 	nested := zipOf(t, map[string][]byte{"a.txt": []byte("a")})
 	for range 4 {
 		nested = zipOf(t, map[string][]byte{"b.zip": nested})
-	}
-	well := []odd{
-		{"photo", "image/jpeg", jpegOf(t, scene(1600, 1200))},
-		{"photo with a place", "image/jpeg", withEXIF(jpegOf(t, scene(1600, 1200)), exif(6, true))},
-		{"CMYK", "image/jpeg", cmykJPEG(640, 480)},
-		{"drawing", "image/png", pngOf(t, scene(800, 600))},
-		{"16 bit PNG", "image/png", pngOf(t, image.NewNRGBA64(image.Rect(0, 0, 400, 300)))},
-		{"16 bit TIFF", "image/tiff", tiff16(t)},
-		{"animated GIF", "image/gif", gifOf(t, 5, 400, 300)},
-		{"animated WebP", "image/webp", kept(t, "animated.webp")},
-		{"HEIC", "image/heic", kept(t, "scene.heic")},
-		{"AVIF", "image/avif", kept(t, "scene.avif")},
-		{"JPEG XL", "image/jxl", kept(t, "scene.jxl")},
-		{"JPEG 2000", "image/jp2", kept(t, "scene.jp2")},
-		{"Photoshop", "image/vnd.adobe.photoshop", photoshop(320, 240)},
-		{"raw", "image/x-adobe-dng", cameraRaw(t, true)},
-		{"document", docx, zipOf(t, map[string][]byte{"word/document.xml": bytes.Repeat([]byte("<b/>"), 1000)})},
-		{"PDF", "application/pdf", pdfOf("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page>>")},
-		{"video", "video/mp4", bytes.Repeat([]byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), 100)},
 	}
 	all := []odd{
 		{"20,000 x 20,000", "image/png", pngBomb(20_000, 20_000)},
@@ -70,6 +51,32 @@ func corpus(t testing.TB) []odd {
 		all = append(all, odd{fmt.Sprintf("orientation %d", orientation), "image/jpeg", withEXIF(jpegOf(t, scene(300, 200)), exif(orientation, true))})
 	}
 	return all
+}
+
+const docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+// wellFormed are files of all families of formats in which nothing is wrong.
+func wellFormed(t testing.TB) []odd {
+	t.Helper()
+	return []odd{
+		{"photo", "image/jpeg", jpegOf(t, scene(1600, 1200))},
+		{"photo with a place", "image/jpeg", withEXIF(jpegOf(t, scene(1600, 1200)), exif(6, true))},
+		{"CMYK", "image/jpeg", cmykJPEG(640, 480)},
+		{"drawing", "image/png", pngOf(t, scene(800, 600))},
+		{"16 bit PNG", "image/png", pngOf(t, image.NewNRGBA64(image.Rect(0, 0, 400, 300)))},
+		{"16 bit TIFF", "image/tiff", tiff16(t)},
+		{"animated GIF", "image/gif", gifOf(t, 5, 400, 300)},
+		{"animated WebP", "image/webp", kept(t, "animated.webp")},
+		{"HEIC", "image/heic", kept(t, "scene.heic")},
+		{"AVIF", "image/avif", kept(t, "scene.avif")},
+		{"JPEG XL", "image/jxl", kept(t, "scene.jxl")},
+		{"JPEG 2000", "image/jp2", kept(t, "scene.jp2")},
+		{"Photoshop", "image/vnd.adobe.photoshop", photoshop(320, 240)},
+		{"raw", "image/x-adobe-dng", cameraRaw(t, true)},
+		{"document", docx, zipOf(t, map[string][]byte{"word/document.xml": bytes.Repeat([]byte("<b/>"), 1000)})},
+		{"PDF", "application/pdf", pdfOf("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page>>")},
+		{"video", "video/mp4", bytes.Repeat([]byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), 100)},
+	}
 }
 
 // Not parallel: it measures the memory of the process, which the other tests use as well.
