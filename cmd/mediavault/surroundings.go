@@ -47,7 +47,7 @@ const defaultData = "mediavault-data"
 // findSurroundings answers those that the environment names; without MEDIAVAULT_DATABASE_URL, or with a data folder, those
 // of the dev vault there: as it runs, or, when it does not, started for as long as this command takes.
 func findSurroundings(ctx context.Context, dir string) (*surroundings, error) {
-	if dir == "" && os.Getenv("MEDIAVAULT_DATABASE_URL") != "" {
+	if dir == "" && (os.Getenv("MEDIAVAULT_DATABASE_URL") != "" || os.Getenv("MEDIAVAULT_DATABASE_URL_FILE") != "") {
 		cfg, err := config.Load(os.Environ(), config.Needs()...)
 		return &surroundings{cfg: cfg}, err
 	}
