@@ -45,8 +45,14 @@ func recipientStream(person domain.UserID) eventstore.Stream {
 
 // Recipient answers how a person wants to be told.
 func (n *Notifications) Recipient(ctx context.Context, person domain.UserID) (recipient.State, error) {
+	s, _, err := n.RecipientAt(ctx, person)
+	return s, err
+}
+
+// RecipientAt is Recipient with the revision at which it is so; -1: the person said nothing yet.
+func (n *Notifications) RecipientAt(ctx context.Context, person domain.UserID) (recipient.State, eventstore.Revision, error) {
 	f, err := fold(ctx, n.vault, recipientStream(person), recipient.Evolve, nil)
-	return f.state, err
+	return f.state, f.revision, err
 }
 
 // Forgotten reports whether somebody is forgotten, or to be: nothing is sent to him any more.

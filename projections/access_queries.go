@@ -48,12 +48,11 @@ func (r Right) For(p share.Permission) (Grant, bool) {
 
 // AccessList is who may see an item at a moment.
 type AccessList struct {
-	Media  domain.MediaID `json:"media_id"`
-	Owner  domain.UserID  `json:"owner"`
-	Org    domain.OrgID   `json:"organisation,omitempty"`
-	Status MediaStatus    `json:"status"`
-	Items  []Grant        `json:"items"`
-	Total  int64          `json:"total"`
+	Media  domain.MediaID
+	Owner  domain.UserID
+	Org    domain.OrgID
+	Status MediaStatus
+	Items  []Grant
 }
 
 // Right is the viewer's right to an item. Errors: ErrHidden when there is none, be it that there is no such item.
@@ -98,7 +97,7 @@ func (a *Access) WhoMaySee(ctx context.Context, viewer domain.Actor, id domain.M
 	}
 	return AccessList{
 		Media: id, Owner: right.Owner, Org: right.Org, Status: right.Status,
-		Items: discreetly(grants, viewer), Total: int64(len(grants)),
+		Items: discreetly(grants, viewer),
 	}, nil
 }
 

@@ -16,9 +16,7 @@ func (s *Server) mediaDuplicates(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, struct {
-		Items []projections.Duplicate `json:"items"`
-	}{found})
+	return web.JSON(w, http.StatusOK, web.Whole(found))
 }
 
 func (s *Server) mediaSuggestion(w http.ResponseWriter, r *http.Request) error {

@@ -284,6 +284,15 @@ func (s *Server) mediaHistory(w http.ResponseWriter, r *http.Request) error {
 	return web.JSON(w, http.StatusOK, historyList{Items: items, PageSize: p.Size, HasNext: found.Next != "", NextCursor: found.Next})
 }
 
+// accessList is who may see an item.
+type accessList struct {
+	Media  domain.MediaID          `json:"media_id"`
+	Owner  domain.UserID           `json:"owner"`
+	Org    domain.OrgID            `json:"organisation,omitempty"`
+	Status projections.MediaStatus `json:"status"`
+	web.List[projections.Grant]
+}
+
 func (s *Server) mediaAccess(w http.ResponseWriter, r *http.Request) error {
 	id, m, err := s.question(w, r, web.NewQuery(r), projections.AccessName)
 	if err != nil {
@@ -293,7 +302,9 @@ func (s *Server) mediaAccess(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, found)
+	return web.JSON(w, http.StatusOK, accessList{
+		Media: found.Media, Owner: found.Owner, Org: found.Org, Status: found.Status, List: web.Whole(found.Items),
+	})
 }
 
 func (s *Server) mediaContent(w http.ResponseWriter, r *http.Request) error {

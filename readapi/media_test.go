@@ -3,6 +3,7 @@ package readapi_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -259,6 +260,13 @@ func TestEveryRouteIsOpenToItsRolesAlone(t *testing.T) {
 	}
 	if a := v.ask(http.MethodPost, "root admin", "/v1/projections/library/rebuild"); a.StatusCode != 202 {
 		t.Errorf("rebuild: %d %s", a.StatusCode, a.body)
+	}
+	said := v.request(v.Context(), http.MethodPost, "root admin", "/v1/projections/library/rebuild", "Content-Type", "application/json")
+	said.Body, said.ContentLength = io.NopCloser(strings.NewReader(`{"from":0}`)), 10
+	res, err := v.client.Do(said)
+	must(t, err)
+	if res.Body.Close(); res.StatusCode != 400 {
+		t.Errorf("a body that nobody reads: %d", res.StatusCode)
 	}
 	if a := v.ask(http.MethodPost, "root admin", "/v1/projections/nonsense/rebuild"); a.StatusCode != 404 {
 		t.Errorf("rebuild of nothing: %d %s", a.StatusCode, a.body)

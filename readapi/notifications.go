@@ -21,6 +21,7 @@ type Recipient struct {
 	Email     string
 	EmailFrom string // person, identity_provider, or "" for none
 	Webhooks  []Webhook
+	Revision  int64 // of what he said; -1: nothing yet
 }
 
 // Muted is a topic that a person does not want on a channel.
@@ -83,14 +84,12 @@ func (s *Server) getPreferences(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if found.Revision >= 0 {
+		w.Header().Set("ETag", web.ETag(found.Revision))
+	}
 	return web.JSON(w, http.StatusOK, preferences{
 		Off: append([]Muted{}, found.Off...), Email: found.Email, EmailFrom: found.EmailFrom, Topics: domain.Topics(), Channels: domain.Channels(),
 	})
-}
-
-type webhooks struct {
-	Items []Webhook `json:"items"`
-	Total int       `json:"total"`
 }
 
 func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request) error {
@@ -114,5 +113,5 @@ func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request) error {
 			items[i].Last = &d
 		}
 	}
-	return web.JSON(w, http.StatusOK, webhooks{Items: items, Total: len(items)})
+	return web.JSON(w, http.StatusOK, web.Whole(items))
 }

@@ -2,6 +2,8 @@ package readapi_test
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ type recipients struct{}
 func (recipients) Recipient(context.Context, domain.UserID) (readapi.Recipient, error) {
 	until := time.Now().UTC()
 	return readapi.Recipient{
-		Off: []readapi.Muted{{Channel: domain.ChannelEmail, Topic: domain.TopicItemDecided}}, Email: "alice@example.org", EmailFrom: "person",
+		Off: []readapi.Muted{{Channel: domain.ChannelEmail, Topic: domain.TopicItemDecided}}, Email: "alice@example.org", EmailFrom: "person", Revision: 3,
 		Webhooks: []readapi.Webhook{{
 			ID: "0190b5a4-7f3e-7c2a-9d55-0c7d3f1f6e21", URL: "https://hooks.example.org", Format: "standard",
 			Topics: []domain.Topic{domain.TopicItemDecided}, RotatingUntil: &until,
@@ -112,3 +114,22 @@ func TestAWebhookIsListedWithItsLastDelivery(t *testing.T) {
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+func TestPreferencesSayAtWhichRevisionTheyAreSoThatTheyCanBeChangedSafely(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	if a := v.ask(http.MethodGet, "alice user", "/v1/notifications/preferences"); a.StatusCode != 200 || a.Header.Get("ETag") != `"3"` {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+	type listed struct {
+		Items      []json.RawMessage
+		Total      int
+		Page       int
+		PageSize   int  `json:"page_size"`
+		TotalPages int  `json:"total_pages"`
+		HasNext    bool `json:"has_next"`
+	}
+	if all := into[listed](v, "alice user", "/v1/webhooks"); len(all.Items) != 1 || all.Total != 1 || all.Page != 1 || all.PageSize != 1 || all.TotalPages != 1 || all.HasNext {
+		t.Errorf("%+v", all)
+	}
+}

@@ -27,23 +27,17 @@ type ParkedLister interface {
 	Parked(ctx context.Context) ([]Parked, error)
 }
 
-type parkedList struct {
-	Items []Parked `json:"items"`
-	Total int      `json:"total"`
-}
-
 func (s *Server) listParked(w http.ResponseWriter, r *http.Request) error {
 	if err := web.NewQuery(r).Done(); err != nil {
 		return err
 	}
-	all := []Parked{}
+	var all []Parked
 	if s.parked != nil {
-		found, err := s.parked.Parked(r.Context())
-		if err != nil {
+		var err error
+		if all, err = s.parked.Parked(r.Context()); err != nil {
 			return err
 		}
-		all = append(all, found...)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return web.JSON(w, http.StatusOK, parkedList{Items: all, Total: len(all)})
+	return web.JSON(w, http.StatusOK, web.Whole(all))
 }

@@ -31,9 +31,8 @@ type model struct {
 }
 
 type models struct {
-	Items []model `json:"items"`
-	Total int     `json:"total"`
-	Head  int64   `json:"head"` // of the log
+	web.List[model]
+	Head int64 `json:"head"` // of the log
 }
 
 func (s *Server) projections(w http.ResponseWriter, r *http.Request) error {
@@ -44,7 +43,7 @@ func (s *Server) projections(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all := models{Items: make([]model, 0, len(statuses)), Total: len(statuses)}
+	var all models
 	for _, st := range statuses {
 		all.Head = max(all.Head, int64(st.Head))
 		all.Items = append(all.Items, model{
@@ -52,6 +51,7 @@ func (s *Server) projections(w http.ResponseWriter, r *http.Request) error {
 			UpdatedAt: st.UpdatedAt.UTC(), Outdated: !st.Shape, CanUndo: st.CanUndo,
 		})
 	}
+	all.List = web.Whole(all.Items)
 	w.Header().Set("Cache-Control", "no-store")
 	return web.JSON(w, http.StatusOK, all)
 }
@@ -63,6 +63,9 @@ type rebuilding struct {
 
 func (s *Server) rebuild(w http.ResponseWriter, r *http.Request) error {
 	if err := web.NewQuery(r).Done(); err != nil {
+		return err
+	}
+	if _, err := web.Perhaps[struct{}](r, 1<<10); err != nil {
 		return err
 	}
 	name := mux.Vars(r)["name"]

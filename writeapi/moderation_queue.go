@@ -37,7 +37,7 @@ func (s *Server) claimNext(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
+	if _, err := web.Perhaps[struct{}](r, maxJSON); err != nil {
 		return err
 	}
 	got, err := s.Moderation.Next(r.Context(), env)

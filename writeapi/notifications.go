@@ -32,7 +32,7 @@ func (s *Server) readAllNotifications(w http.ResponseWriter, r *http.Request) er
 	if err != nil {
 		return err
 	}
-	if _, err := maybe[struct{}](r, maxJSON); err != nil {
+	if _, err := web.Perhaps[struct{}](r, maxJSON); err != nil {
 		return err
 	}
 	env.IdempotencyKey = "" // marking again marks nothing

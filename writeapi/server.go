@@ -1,9 +1,7 @@
 package writeapi
 
 import (
-	"bufio"
 	"context"
-	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -172,7 +170,7 @@ func said[Body, ID any](r *http.Request, parse func(string) (ID, error)) (env co
 // lost.
 func perhaps[Body, ID any](r *http.Request, parse func(string) (ID, error)) (env commands.Envelope, id ID, body Body, err error) {
 	if env, id, err = on(r, parse); err == nil {
-		body, err = maybe[Body](r, maxJSON)
+		body, err = web.Perhaps[Body](r, maxJSON)
 	}
 	return env, id, body, err
 }
@@ -199,23 +197,6 @@ func simply[ID any](w http.ResponseWriter, r *http.Request, parse func(string) (
 	}
 	receipt, err := command(r.Context(), env, id)
 	return answer(w, receipt, err)
-}
-
-// maybe decodes a JSON body where none is needed; nothing at all is the zero T.
-func maybe[T any](r *http.Request, limit int64) (T, error) {
-	var zero T
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return zero, nil
-	}
-	body := bufio.NewReader(r.Body)
-	if _, err := body.Peek(1); err == io.EOF { //nolint:errorlint // an EOF that is wrapped is a body that was cut
-		return zero, nil
-	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{body, r.Body}
-	return web.Decode[T](r, limit)
 }
 
 // as is the refusal of a value, naming the field as this route does.

@@ -70,7 +70,7 @@ func (s *Server) completeUpload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := maybe[struct {
+	body, err := web.Perhaps[struct {
 		Parts []struct {
 			Number int    `json:"number"`
 			ETag   string `json:"etag"`

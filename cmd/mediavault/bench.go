@@ -176,7 +176,7 @@ func (s *surroundings) serveWhile(ctx context.Context, log *slog.Logger, names [
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() { // awaited below
-		served <- a.serve(serving, p, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()) })
+		served <- a.serve(serving, p, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()).Methods("GET") })
 	}()
 	err = use(ctx, url, issuer)
 	stop()

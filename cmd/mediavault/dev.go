@@ -90,7 +90,7 @@ func runDev(ctx context.Context, out io.Writer, dir, addr string, withDemo bool)
 	all, _ := partsOf(nil)
 	served := make(chan error, 1)
 	go func() { // awaited below
-		served <- a.serve(serving, all, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()) })
+		served <- a.serve(serving, all, listener, func(r *mux.Router) { r.PathPrefix("/.well-known/").Handler(issuer.Handler()).Methods("GET") })
 	}()
 	if err := welcome(out, url, dir, issuer); err != nil {
 		stop()

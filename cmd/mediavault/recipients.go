@@ -13,11 +13,11 @@ type recipients struct{ *app }
 
 // Recipient implements readapi.Recipients.
 func (r recipients) Recipient(ctx context.Context, person domain.UserID) (readapi.Recipient, error) {
-	s, err := commands.NewNotifications(r.vault, nil).Recipient(ctx, person)
+	s, revision, err := commands.NewNotifications(r.vault, nil).RecipientAt(ctx, person)
 	if err != nil {
 		return readapi.Recipient{}, err
 	}
-	found := readapi.Recipient{Email: s.Address().Text()}
+	found := readapi.Recipient{Email: s.Address().Text(), Revision: int64(revision)}
 	switch {
 	case s.Given.Text() != "":
 		found.EmailFrom = "person"

@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -153,13 +154,19 @@ type AddEndpoint struct {
 	Topics   []domain.Topic
 }
 
+// port reports whether the address has a port that there is, or none.
+func port(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && n > 0
+}
+
 // Decide adds it. Whether its host may be asked is found out when it is.
 func (c AddEndpoint) Decide(s State) ([]Event, error) {
 	if _, there := s.Endpoint(c.Endpoint); there {
 		return nil, nil
 	}
 	u, err := url.Parse(c.URL.Text())
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" || len(c.URL.Text()) > 2000 {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || !port(u) || u.User != nil || u.Fragment != "" || len(c.URL.Text()) > 2000 {
 		return nil, domain.ErrInvalid.On("url").Because("accepted is an http or https address without a user and a fragment, of at most 2,000 bytes")
 	}
 	if c.Format != Standard && c.Format != Slack {

@@ -53,7 +53,7 @@ func TestRecipient(t *testing.T) {
 
 	given().When(recipient.AddEndpoint(added()).Decide).Then(added())
 	given(added()).When(recipient.AddEndpoint(added()).Decide).Nothing()
-	for _, wrong := range []string{"", "ftp://example.org", "https://u:p@example.org", "https://", "javascript:alert(1)"} {
+	for _, wrong := range []string{"", "ftp://example.org", "https://u:p@example.org", "https://", "javascript:alert(1)", "https://example.org:0", "https://example.org:65536"} {
 		e := recipient.AddEndpoint(added())
 		e.URL = p(wrong)
 		given().When(e.Decide).Refused(domain.ErrInvalid)

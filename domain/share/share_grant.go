@@ -148,8 +148,8 @@ func (r Recipient) check(owner, by domain.UserID) error {
 	if id == "" {
 		return domain.ErrInvalid.On("with").Because("the kind and the field that is set do not fit")
 	}
-	if len(id) > 255 || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return domain.ErrInvalid.On("with").Because("an id has at most 255 bytes and no control characters")
+	if len(id) > 255 || strings.TrimSpace(id) == "" || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return domain.ErrInvalid.On("with").Because("an id has 1 to 255 bytes, not all of them blanks, and no control characters")
 	}
 	return nil
 }

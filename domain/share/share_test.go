@@ -74,7 +74,7 @@ func TestGrant(t *testing.T) {
 		for name, with := range map[string]share.Recipient{
 			"nobody": {Kind: share.WithUser}, "two": {Kind: share.WithUser, User: "bob", Organisation: "acme"},
 			"another field": {Kind: share.WithOrganisation, User: "bob"}, "the owner": {Kind: share.WithUser, User: "alice"},
-			"control": {Kind: share.WithUser, User: "b\x00b"}, "no kind": {User: "bob"}, "no digest": {Kind: share.WithLink, Token: "x"},
+			"control": {Kind: share.WithUser, User: "b\x00b"}, "blank": {Kind: share.WithUser, User: " "}, "no kind": {User: "bob"}, "no digest": {Kind: share.WithLink, Token: "x"},
 		} {
 			t.Log(name)
 			given(t).When(grant(alice, with).Decide).Refused(domain.ErrInvalid)

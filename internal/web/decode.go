@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"bytes"
 	"encoding"
 	"encoding/json"
@@ -64,6 +65,24 @@ func Decode[T any](r *http.Request, limit int64) (T, error) {
 		return v, unreadable(err)
 	}
 	return v, nil
+}
+
+// Perhaps is Decode where no body is needed; nothing at all is the zero T. An empty struct for a T takes none: what is said in a
+// body that nobody reads would be lost.
+func Perhaps[T any](r *http.Request, limit int64) (T, error) {
+	var zero T
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return zero, nil
+	}
+	body := bufio.NewReader(r.Body)
+	if _, err := body.Peek(1); err == io.EOF { //nolint:errorlint // an EOF that is wrapped is a body that was cut
+		return zero, nil
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	return Decode[T](r, limit)
 }
 
 // unreadable is what remains when a body passed every check and still cannot be read.

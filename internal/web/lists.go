@@ -61,6 +61,11 @@ func NewList[T any](items []T, total int64, p Page, next string) List[T] {
 	}
 }
 
+// Whole is a list that is answered as one page, because it is never long.
+func Whole[T any](items []T) List[T] {
+	return NewList(items, int64(len(items)), Page{Number: 1, Size: max(1, len(items))}, "")
+}
+
 // AtLeast says whether there are more items than the total of the list.
 func (l List[T]) AtLeast(more bool) List[T] {
 	l.TotalExceeded = more
