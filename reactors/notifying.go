@@ -132,10 +132,11 @@ func (n Notifying) outcomes(ctx context.Context, rec eventstore.Recorded) ([]not
 		if e.Action == moderation.Approve {
 			// What nobody took from him he need not hear of, nor that somebody reported it.
 			if withheld, err := n.Notifications.WithheldBefore(ctx, e.Media, e.Version, rec.Position); err != nil || !withheld {
-				return toAll(nil, file.Reporters(), reported), err
+				return toAll(nil, file.Unheard(), reported), err
 			}
 		}
 		all, err = n.owner(ctx, notification.About{Topic: domain.TopicItemDecided, Media: e.Media, Case: id, Code: string(e.Action)})
+		return toAll(all, file.Unheard(), reported), err
 	case moderation.AppealDecided:
 		all, err = n.owner(ctx, notification.About{Topic: domain.TopicAppealDecided, Media: e.Media, Case: id, Code: string(e.Outcome)})
 		if e.Outcome != moderation.Overturn {

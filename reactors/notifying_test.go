@@ -52,6 +52,7 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 	v.by("alice", mediaStream(doubtful), media.Uploaded{Media: doubtful, Owner: "alice", Title: domain.NewPersonal("alice", "Quay"), File: media.File{Type: "image/png", Size: 1, Object: "0f/2"}},
 		media.Screened{Version: 1, Verdict: media.VerdictReview, Score: 40})
 	remove := moderation.Decided{Number: 1, Media: item, By: "mo", Action: moderation.Remove, Policy: "privacy-4"}
+	restrict := moderation.Decided{Number: 1, Media: item, By: "mona", Action: moderation.Restrict}
 	for _, c := range []struct {
 		row   string // of docs/notifications.md
 		by    domain.UserID
@@ -80,6 +81,11 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		{"`moderation.decided`: approved what was not withheld | nobody: the owner missed nothing", "mona", file, moderation.Decided{Number: 1, Media: free, By: "mona", Action: moderation.Approve}, ""},
 		{"`moderation.decided` about what people reported | also each of them", "mo", reported(), remove, "alice item_decided, rita report_decided"},
 		{
+			"`moderation.decided` as before | of those who reported, who did since", "mona",
+			reported(restrict, moderation.Reopened{Why: moderation.NewReports, Decision: 1, People: 1}, moderation.Reported{Origin: moderation.FromReport, By: "rosa", Category: "spam"}),
+			moderation.Decided{Number: 2, Media: item, By: "mona", Action: moderation.Restrict}, "alice item_decided, rosa report_decided",
+		},
+		{
 			"`moderation.decided` about what people reported | also each of them", "mona", reported(),
 			moderation.Decided{Number: 1, Media: free, By: "mona", Action: moderation.Approve}, "rita report_decided, mo report_decided",
 		},
@@ -97,7 +103,7 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		},
 		{
 			"`moderation.reported` in a case that it reopens | nobody yet", "rosa",
-			reported(moderation.Decided{Number: 1, Media: item, By: "mona", Action: moderation.Restrict}, moderation.Reopened{Why: moderation.NewReports, Decision: 1, People: 1}),
+			reported(restrict, moderation.Reopened{Why: moderation.NewReports, Decision: 1, People: 1}),
 			moderation.Reported{Origin: moderation.FromReport, By: "rosa", Category: "spam"}, "",
 		},
 		{

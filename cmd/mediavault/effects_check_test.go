@@ -156,9 +156,10 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 	digests := map[string][]string{}
 	told := func(to, topic string, cause int64) string { return fmt.Sprint(to, " of ", topic, " at ", cause) }
 	withheld, decided := map[string]bool{}, map[string]bool{}
-	reporters := map[string]map[string]bool{} // of a case
-	answer := func(e storedEvent) {
-		for who := range reporters[e.Stream] {
+	reporters, since := map[string]map[string]bool{}, map[string]map[string]bool{} // of a case, and of those who did since it was decided
+	action := map[string]string{}                                                  // of a case's last decision
+	answer := func(e storedEvent, to map[string]bool) {
+		for who := range to {
 			want[told(who, "report_decided", e.Position)]++
 		}
 	}
@@ -182,8 +183,9 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 				continue
 			}
 			if reporters[e.Stream] == nil {
-				reporters[e.Stream] = map[string]bool{}
+				reporters[e.Stream], since[e.Stream] = map[string]bool{}, map[string]bool{}
 			}
+			since[e.Stream][f.By] = true
 			if reporters[e.Stream][f.By] = true; decided[e.Stream] {
 				want[told(f.By, "report_decided", e.Position)]++
 			}
@@ -192,13 +194,19 @@ func (s *stage) checkTold(t *testing.T, all []storedEvent, facts []fact) {
 				want[told(owner[f.Media], "item_decided", e.Position)]++
 			}
 			decided[e.Stream] = true
-			answer(e)
+			if to := reporters[e.Stream]; f.Action != action[e.Stream] {
+				answer(e, to)
+			} else {
+				answer(e, since[e.Stream])
+			}
+			action[e.Stream], since[e.Stream] = f.Action, map[string]bool{}
 		case "moderation.reopened":
 			decided[e.Stream] = false // who reports now is heard
 		case "moderation.appeal_decided":
 			want[told(owner[f.Media], "appeal_decided", e.Position)]++
 			if f.Outcome == "overturn" {
-				answer(e)
+				answer(e, reporters[e.Stream])
+				action[e.Stream] = ""
 			}
 		case "moderation.assigned":
 			if f.By != f.Moderator {

@@ -106,6 +106,7 @@ type State struct {
 	senior    bool            // it was escalated once
 	Reopened  bool            // it is decided, and waits for another decision
 	since     []domain.UserID // persons who reported since the last decision, each once
+	answered  []domain.UserID // those of since whom the last decision answered
 	known     int             // so many of reports were there at the last decision
 	returns   int             // how often reports of people reopened it, about the version that was decided about
 }

@@ -70,6 +70,21 @@ func (s State) reopens(c Report) (Reopened, bool) {
 	return again, true
 }
 
+// Unheard are the people to whom the last decision says something new, each once: all who reported, or, where it is the one before said
+// again, those who reported since that.
+func (s State) Unheard() []domain.UserID {
+	n := len(s.Decisions)
+	if n < 2 || s.Decisions[n-2].Action != s.Decisions[n-1].Action {
+		return s.Reporters()
+	}
+	for _, a := range s.appealsOf(n - 1) {
+		if a.Outcome == Overturn {
+			return s.Reporters()
+		}
+	}
+	return slices.Clone(s.answered)
+}
+
 // neededToReopen is how many people have to report since the last decision until their reports bring the case back.
 func (s State) neededToReopen() int { return 1 << min(s.returns, 30) }
 
@@ -78,7 +93,7 @@ func (s State) heard(version int) State {
 	if !s.decidedAbout(version) {
 		s.returns = 0
 	}
-	s.Reopened, s.since, s.known = false, nil, len(s.reports)
+	s.Reopened, s.since, s.answered, s.known = false, nil, s.since, len(s.reports)
 	return s
 }
 

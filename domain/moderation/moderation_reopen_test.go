@@ -2,6 +2,7 @@ package moderation_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/mediavault-io/mediavault/domain"
@@ -92,6 +93,26 @@ func TestADecidedCaseWaitsAgainForWhatIsNew(t *testing.T) {
 		s.When(moderation.Decide{By: mod, Action: moderation.Approve, Version: 2}.Decide).Then(
 			moderation.Decided{Number: 2, Media: "m1", Version: 2, By: "mod", Action: moderation.Approve},
 			moderation.Closed{By: "mod", Code: moderation.CodeApproved})
+	})
+	t.Run("a decision that says the one before again is news to those who reported since", func(t *testing.T) {
+		t.Parallel()
+		more := []moderation.Event{first, restricted, again(moderation.NewReports, 1), said(reporting("carol", 2))}
+		second, other := restricted, restricted
+		second.Number, other.Number, other.Action = 2, 2, moderation.Remove
+		fell := moderation.AppealDecided{Number: 1, Decision: 1, By: "judge", Outcome: moderation.Overturn}
+		for name, c := range map[string]struct {
+			events []moderation.Event
+			want   []domain.UserID
+		}{
+			"the first":            {more[:2], []domain.UserID{"bob"}},
+			"the same again":       {append(slices.Clone(more), second), []domain.UserID{"carol"}},
+			"another one":          {append(slices.Clone(more), other), []domain.UserID{"bob", "carol"}},
+			"the first had fallen": {append(slices.Clone(more), appealed, fell, second), []domain.UserID{"bob", "carol"}},
+		} {
+			if got := given(t, c.events...).State().Unheard(); !slices.Equal(got, c.want) {
+				t.Errorf("%s is news to %v", name, got)
+			}
+		}
 	})
 	t.Run("a campaign of a thousand people brings it back ten times", func(t *testing.T) {
 		t.Parallel()
