@@ -84,7 +84,7 @@ func (r *rounds) close() {
 
 // findEnd is the round that asks where the log ends.
 func (l *Log) findEnd(asked []*question) error {
-	head, err := l.Head(l.life)
+	head, err := l.Head(context.Background()) // it ends with the log, and says why
 	for _, q := range asked {
 		q.head = head
 	}
@@ -116,7 +116,7 @@ func small(entries []eventstore.Entry) bool {
 
 // findEvents is the round that reads events: $all, from the first of them on.
 func (l *Log) findEvents(asked []*question) error {
-	ctx, cancel := l.bounded(l.life, l.timeout)
+	ctx, cancel := l.bounded(context.Background(), l.timeout)
 	defer cancel()
 	lowest, at := asked[0].at, make(map[eventstore.Position]*question, len(asked))
 	for _, q := range asked {
