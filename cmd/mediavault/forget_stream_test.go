@@ -20,8 +20,8 @@ import (
 	"github.com/mediavault-io/mediavault/internal/demo"
 )
 
-// withinSeconds is how long what was open may go on for who is forgotten.
-const withinSeconds = 10 * time.Second
+// openAtMost is how long what was open may go on for who is forgotten.
+const openAtMost = 10 * time.Second
 
 // listening is a live stream of the vault's events, of either API. The first event has come.
 type listening struct {
@@ -109,7 +109,7 @@ func TestWhatIsOpenEndsWhenItsReaderIsForgotten(t *testing.T) {
 	if _, err := root.Write(t.Context(), http.MethodPost, "/v1/people/fay/erasure", map[string]any{"reason": "account_closed"}); err != nil {
 		t.Fatal(err)
 	}
-	within, cancel := context.WithTimeout(t.Context(), withinSeconds)
+	within, cancel := context.WithTimeout(t.Context(), openAtMost)
 	defer cancel()
 	for _, l := range hers {
 		select {
