@@ -67,15 +67,22 @@ func (n *names) answer(conn net.Conn) error {
 	return err
 }
 
-func TestANameThatResolvesToSomethingElseTheSecondTimeIsNotFollowed(t *testing.T) {
-	t.Parallel()
-	asked := make(chan struct{}, 8)
+// NewReceiver is a program on this machine that says when it is asked, at a port.
+func NewReceiver(t *testing.T) (asked chan struct{}, port string) {
+	t.Helper()
+	asked = make(chan struct{}, 8)
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
 	t.Cleanup(receiver.Close)
 	_, port, err := net.SplitHostPort(receiver.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return asked, port
+}
+
+func TestANameThatResolvesToSomethingElseTheSecondTimeIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	asked, port := NewReceiver(t)
 	outside, here := netip.MustParseAddr("93.184.215.14"), netip.MustParseAddr("127.0.0.1")
 	errLeft := errors.New("this would leave the machine")
 	post := func(n *names, private bool) func() error {

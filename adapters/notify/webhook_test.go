@@ -92,13 +92,7 @@ func TestPost(t *testing.T) {
 
 func TestOnlyPublicAddressesAreAsked(t *testing.T) {
 	t.Parallel()
-	asked := make(chan struct{}, 8)
-	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
-	t.Cleanup(receiver.Close)
-	_, port, err := net.SplitHostPort(receiver.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	asked, port := notify.NewReceiver(t)
 	hooks := notify.NewWebhooks(2*time.Second, false)
 	for _, host := range []string{
 		"127.0.0.1", "localhost", "127.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254",

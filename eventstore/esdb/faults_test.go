@@ -207,15 +207,23 @@ func (s scriptedGossip) Read(context.Context, *shared.Empty) (*gossip.ClusterInf
 
 func (s *scripted) serve(t *testing.T) string {
 	t.Helper()
+	return serveGRPC(t, func(server *grpc.Server) {
+		streams.RegisterStreamsServer(server, s)
+		if s.leader != nil {
+			gossip.RegisterGossipServer(server, scriptedGossip{leader: s.leader})
+		}
+	})
+}
+
+// serveGRPC serves what is registered until the test's end, and answers where.
+func serveGRPC(t *testing.T, register func(*grpc.Server)) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	streams.RegisterStreamsServer(server, s)
-	if s.leader != nil {
-		gossip.RegisterGossipServer(server, scriptedGossip{leader: s.leader})
-	}
+	register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {

@@ -29,21 +29,7 @@ func (leaderless) Read(context.Context, *shared.Empty) (*gossip.ClusterInfo, err
 
 func (l leaderless) serve(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	gossip.RegisterGossipServer(server, l)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return listener.Addr().String()
+	return serveGRPC(t, func(server *grpc.Server) { gossip.RegisterGossipServer(server, l) })
 }
 
 func TestOfSeveralSeedsOneThatKnowsTheLeaderIsEnough(t *testing.T) {
