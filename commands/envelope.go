@@ -58,7 +58,7 @@ func (v *Vault) metadata(env Envelope, op operation) (eventstore.Metadata, error
 		}
 		command = domain.Derive("command", string(env.Actor.ID), op.name, op.thing, env.IdempotencyKey)
 		var err error
-		if fingerprint, err = digestOf(env.IdempotencyKey, op); err != nil {
+		if fingerprint, err = fingerprintOf(env.IdempotencyKey, op); err != nil {
 			return eventstore.Metadata{}, err
 		}
 	}
@@ -85,9 +85,9 @@ func (v *Vault) metadata(env Envelope, op operation) (eventstore.Metadata, error
 // anonymous is the subject under whose key the addresses of unknown callers are sealed.
 const anonymous domain.UserID = "anonymous"
 
-// digestOf is the fingerprint of what was asked. It is keyed by the idempotency key, which is stored nowhere, so that nobody can
+// fingerprintOf is the fingerprint of what was asked. It is keyed by the idempotency key, which is stored nowhere, so that nobody can
 // guess forgotten personal text from it.
-func digestOf(key string, op operation) (string, error) {
+func fingerprintOf(key string, op operation) (string, error) {
 	asked, err := json.Marshal(op.asked)
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", op.name, err)

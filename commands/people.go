@@ -122,7 +122,7 @@ func (p *People) EndShares(ctx context.Context, env Envelope, subject domain.Use
 					if state.Closed {
 						return nil, nil
 					}
-					return share.Revoke{By: env.Actor, Code: share.RecipientForgotten}.Decide(state)
+					return share.Revoke{By: env.Actor, Code: share.GranteeForgotten}.Decide(state)
 				})
 			if err != nil {
 				return fmt.Errorf("end share %s: %w", id, err)

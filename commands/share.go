@@ -46,7 +46,7 @@ func (s *Shares) Grant(ctx context.Context, env Envelope, g Grant) (Granted, err
 	asked := g
 	asked.Password = map[bool]string{true: "given"}[g.Password != ""] // a fingerprint is no place for a password
 	cmd := share.Grant{Share: id, Media: g.Media, By: env.Actor, At: s.vault.Now()}
-	cmd.With = share.Recipient{User: g.User, Organisation: g.Organisation}
+	cmd.With = share.Grantee{User: g.User, Organisation: g.Organisation}
 	token := ""
 	switch {
 	case g.Link:

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mediavault-io/mediavault/domain"
+	_ "github.com/mediavault-io/mediavault/domain/domaintest" // its flag: go test ./domain/... -update is for all
 )
 
 func TestTextOfPeopleIsKeptWithoutWhatCannotBeSeenAroundIt(t *testing.T) {

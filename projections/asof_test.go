@@ -53,7 +53,7 @@ func drawEvent(t *rapid.T) (eventstore.Stream, domain.Event) {
 		{"object-1", object.Referenced{Upload: "o", Media: id}},
 		{"object-1", object.Released{Media: id, Uploads: []domain.ObjectKey{"o"}}},
 		{"object-1", object.Destroyed{Object: "o"}},
-		{s, share.Granted{Share: shareID, Media: id, Owner: "alice", By: "alice", With: share.Recipient{Kind: share.WithUser, User: "bob"}, Terms: terms}},
+		{s, share.Granted{Share: shareID, Media: id, Owner: "alice", By: "alice", With: share.Grantee{Kind: share.WithUser, User: "bob"}, Terms: terms}},
 		{s, share.Changed{By: "alice", Terms: terms}},
 		{s, share.Revoked{By: "alice"}},
 		{eventstore.StreamOf("access", id), access.Served{Media: id, Version: 1, What: "content", Via: access.ViaShare, Share: shareID, Bytes: 1}},

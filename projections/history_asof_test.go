@@ -203,7 +203,7 @@ func (v *vault) drawn(
 	case 14:
 		return mediaStream(id), media.UploadRefused{Media: id, Owner: actor.ID, Org: actor.Org, Name: note, Reasons: []string{"empty"}}
 	case 15, 16:
-		with := rapid.SampledFrom([]share.Recipient{withUser(bob), withOrg("globex"), withLink(digest('e'))}).Draw(r, "with")
+		with := rapid.SampledFrom([]share.Grantee{withUser(bob), withOrg("globex"), withLink(digest('e'))}).Draw(r, "with")
 		return shareStream(s), share.Granted{Share: s, Media: id, Owner: actor.ID, By: actor.ID, With: with, Terms: terms}
 	case 17:
 		return shareStream(s), share.Changed{By: actor.ID, Terms: terms}

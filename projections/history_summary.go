@@ -135,7 +135,7 @@ func summarizeShare(e share.Event) string {
 	case share.Changed:
 		return "changed a share: " + terms(e.Terms)
 	case share.Revoked:
-		if e.Code == share.RecipientForgotten {
+		if e.Code == share.GranteeForgotten {
 			return "ended a share: the person to whom it was given was forgotten"
 		}
 		return "revoked a share"
@@ -220,7 +220,7 @@ func summarizeServed(e access.Served) string {
 	return fmt.Sprintf("was served %s of version %d, %s, as %s", what, e.Version, bytesText(e.Bytes), through)
 }
 
-func toWhom(with share.Recipient) string {
+func toWhom(with share.Grantee) string {
 	switch with.Kind {
 	case share.WithUser:
 		return "user " + string(with.User)

@@ -189,23 +189,23 @@ func (v *vault) item(owner domain.Actor) domain.MediaID {
 }
 
 // grant shares an item.
-func (v *vault) grant(by domain.Actor, owner domain.Actor, id domain.MediaID, with share.Recipient, terms share.Terms, through domain.ShareID) domain.ShareID {
+func (v *vault) grant(by domain.Actor, owner domain.Actor, id domain.MediaID, with share.Grantee, terms share.Terms, through domain.ShareID) domain.ShareID {
 	v.t.Helper()
 	s := newShare()
 	v.by(by, shareStream(s), share.Granted{Share: s, Media: id, Owner: owner.ID, By: by.ID, With: with, Terms: terms, Through: through})
 	return s
 }
 
-func withUser(a domain.Actor) share.Recipient {
-	return share.Recipient{Kind: share.WithUser, User: a.ID}
+func withUser(a domain.Actor) share.Grantee {
+	return share.Grantee{Kind: share.WithUser, User: a.ID}
 }
 
-func withOrg(o domain.OrgID) share.Recipient {
-	return share.Recipient{Kind: share.WithOrganisation, Organisation: o}
+func withOrg(o domain.OrgID) share.Grantee {
+	return share.Grantee{Kind: share.WithOrganisation, Organisation: o}
 }
 
-func withLink(token domain.Digest) share.Recipient {
-	return share.Recipient{Kind: share.WithLink, Token: token}
+func withLink(token domain.Digest) share.Grantee {
+	return share.Grantee{Kind: share.WithLink, Token: token}
 }
 
 func allow(p ...share.Permission) share.Terms { return share.Terms{Permissions: p} }

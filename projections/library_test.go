@@ -125,14 +125,14 @@ func TestLibrary(t *testing.T) {
 		s.put("a", "open")
 		s.put("r", "narrow", media.Restricted{})
 		s.put("q", "held", media.Quarantined{Code: "moderation"})
-		grant := func(id, item string, with share.Recipient, terms share.Terms) eventstore.Position {
+		grant := func(id, item string, with share.Grantee, terms share.Terms) eventstore.Position {
 			return s.append(t, eventstore.Stream("share-"+id), share.Granted{Share: domain.ShareID(id), Media: domain.MediaID(item), Owner: "alice", By: "alice", With: with, Terms: terms})
 		}
-		toBob := share.Recipient{Kind: share.WithUser, User: "bob"}
+		toBob := share.Grantee{Kind: share.WithUser, User: "bob"}
 		for _, item := range []string{"a", "r", "q"} {
 			grant("s"+item, item, toBob, share.Terms{Permissions: []share.Permission{share.View}})
 		}
-		granted := grant("o", "a", share.Recipient{Kind: share.WithOrganisation, Organisation: "globex"}, share.Terms{ExpiresAt: time.Now().Add(-time.Hour)})
+		granted := grant("o", "a", share.Grantee{Kind: share.WithOrganisation, Organisation: "globex"}, share.Terms{ExpiresAt: time.Now().Add(-time.Hour)})
 		s.finds(userBob, MediaQuery{}, Moment{}, "r a")
 		s.finds(somebody("gus", "globex", domain.RolePartner), MediaQuery{}, Moment{}, "")
 		s.sees(userBob, "r", Moment{}, true)

@@ -24,13 +24,13 @@ func NewShares(e *Engine, log Times, items *Access) (*Shares, error) {
 	return &Shares{view: view, items: items, engine: e, log: log}, err
 }
 
-// Share is one share as its giver, its recipient and auditors see it. Neither the link's secret nor its password's hash is in it.
+// Share is one share as its giver, its grantee and auditors see it. Neither the link's secret nor its password's hash is in it.
 type Share struct {
 	ID          domain.ShareID      `json:"id"`
 	MediaID     domain.MediaID      `json:"media_id"`
 	Owner       domain.UserID       `json:"owner"`
 	By          domain.UserID       `json:"by"`
-	With        Recipient           `json:"with"`
+	With        Grantee             `json:"with"`
 	Permissions []string            `json:"permissions"`
 	ExpiresAt   *time.Time          `json:"expires_at,omitempty"`
 	HasPassword bool                `json:"has_password"`
@@ -47,8 +47,8 @@ type Share struct {
 	Position    eventstore.Position `json:"position"` // of the event that made it what it is
 }
 
-// Recipient is with whom: user and organisation by id, a link by nothing.
-type Recipient struct {
+// Grantee is with whom: user and organisation by id, a link by nothing.
+type Grantee struct {
 	Kind         string        `json:"kind"` // user, organisation, link
 	User         domain.UserID `json:"user,omitempty"`
 	Organisation domain.OrgID  `json:"organisation,omitempty"`
@@ -287,7 +287,7 @@ func (s *Shares) shown(ctx context.Context, rows []Version[ShareRow], at At, now
 func (row ShareRow) shown(position eventstore.Position, now time.Time) Share {
 	return Share{
 		ID: row.Share, MediaID: row.Media, Owner: row.Owner, By: row.By,
-		With:        Recipient{Kind: row.Kind, User: row.User, Organisation: row.Organisation},
+		With:        Grantee{Kind: row.Kind, User: row.User, Organisation: row.Organisation},
 		Permissions: row.Permissions, ExpiresAt: optional(row.ExpiresAt), HasPassword: row.Password, MaxOpens: row.MaxOpens,
 		Opens: row.Opens, LastOpened: optional(row.OpenedAt), Status: row.status(now), Through: row.Through,
 		GrantedAt: row.GrantedAt, UpdatedAt: row.UpdatedAt, RevokedAt: optional(row.RevokedAt), RevokedBy: row.RevokedBy,

@@ -129,19 +129,19 @@ func TestFindingsFollowWhatIsSaidAndWhoMaySeeIt(t *testing.T) {
 	s.say(stream, media.Described{Title: p("Statement"), Description: p("IBAN " + iban)})
 	step("an IBAN in the description", "iban in description open low 8")
 
-	grant := func(with share.Recipient, expires time.Time) eventstore.Stream {
+	grant := func(with share.Grantee, expires time.Time) eventstore.Stream {
 		id := domain.ShareID(uuid.NewString())
 		stream := eventstore.StreamOf(share.Category, id)
 		s.say(stream, share.Granted{Share: id, Media: item, Owner: "alice", By: "alice", With: with, Terms: share.Terms{Permissions: []share.Permission{share.View}, ExpiresAt: expires}})
 		return stream
 	}
-	bob := grant(share.Recipient{Kind: share.WithUser, User: "bob"}, time.Time{})
+	bob := grant(share.Grantee{Kind: share.WithUser, User: "bob"}, time.Time{})
 	step("shared with a person", "iban in description open medium 24")
-	partner := grant(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"}, time.Time{})
+	partner := grant(share.Grantee{Kind: share.WithOrganisation, Organisation: "acme"}, time.Time{})
 	step("shared with a partner", "iban in description open urgent 40")
-	link := grant(share.Recipient{Kind: share.WithLink, Token: "aa"}, time.Time{})
+	link := grant(share.Grantee{Kind: share.WithLink, Token: "aa"}, time.Time{})
 	step("shared with anyone", "iban in description open urgent 80")
-	grant(share.Recipient{Kind: share.WithLink, Token: "bb"}, time.Now().Add(-time.Hour))
+	grant(share.Grantee{Kind: share.WithLink, Token: "bb"}, time.Now().Add(-time.Hour))
 
 	s.say(stream, media.Restricted{Source: media.Source{By: "mod", Case: "c"}})
 	step("links stop", "iban in description open urgent 40")

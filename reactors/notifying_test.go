@@ -22,15 +22,15 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)
 	item := v.item()
-	granted := func(with share.Recipient) (eventstore.Stream, domain.Event) {
+	granted := func(with share.Grantee) (eventstore.Stream, domain.Event) {
 		id := domain.ShareID(uuid.NewString())
 		return shareStream(id), share.Granted{Share: id, Media: item, Owner: "alice", By: "alice", With: with, Terms: share.Terms{Permissions: []share.Permission{share.View}}}
 	}
 	given := v.share(item, share.Terms{})
 	file := eventstore.StreamOf(moderation.Category, domain.CaseID(uuid.NewString()))
-	user, byUser := granted(share.Recipient{Kind: share.WithUser, User: "carl"})
-	org, byOrg := granted(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"})
-	link, byLink := granted(share.Recipient{Kind: share.WithLink, Token: "00"})
+	user, byUser := granted(share.Grantee{Kind: share.WithUser, User: "carl"})
+	org, byOrg := granted(share.Grantee{Kind: share.WithOrganisation, Organisation: "acme"})
+	link, byLink := granted(share.Grantee{Kind: share.WithLink, Token: "00"})
 	upload, atOnce := domain.MediaID(uuid.NewString()), domain.MediaID(uuid.NewString())
 	v.by("bob", mediaStream(upload), media.UploadRequested{Media: upload, Owner: "bob", Title: domain.NewPersonal("bob", "Pier")})
 	// A case that rita and the moderator mo reported, the detector found and ria referred.

@@ -85,7 +85,7 @@ func (v *vault) share(item domain.MediaID, terms share.Terms) domain.ShareID {
 	id := domain.ShareID(uuid.NewString())
 	terms.Permissions = []share.Permission{share.View}
 	v.by("alice", shareStream(id), share.Granted{
-		Share: id, Media: item, Owner: "alice", By: "alice", With: share.Recipient{Kind: share.WithUser, User: "bob"}, Terms: terms,
+		Share: id, Media: item, Owner: "alice", By: "alice", With: share.Grantee{Kind: share.WithUser, User: "bob"}, Terms: terms,
 	})
 	return id
 }

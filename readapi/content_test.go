@@ -119,7 +119,7 @@ func TestContentIsServedWholeInPartsAndOnlyWhenItChanged(t *testing.T) {
 		if a := v.get("alice user", path+"?download=1"); a.StatusCode != 200 || !strings.HasPrefix(a.Header.Get("Content-Disposition"), "attachment;") {
 			t.Errorf("%d %v", a.StatusCode, a.Header)
 		}
-		_, at := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
+		_, at := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
 		if a := v.get("bob user", path, after(at)...); a.StatusCode != 200 || v.rec.last().Via != "share" || v.rec.last().Share == "" {
 			t.Errorf("%d %+v", a.StatusCode, v.rec.last())
 		}
@@ -194,7 +194,7 @@ func TestALinkLeadsToItsItemAlone(t *testing.T) {
 	v := newVault(t)
 	id, _ := v.upload("alice", "harbour.png", []byte("harbour"))
 	link := func(token string, terms share.Terms) domain.ShareID {
-		s, _ := v.share(id, "alice", share.Recipient{Kind: share.WithLink, Token: digest([]byte(token))}, terms)
+		s, _ := v.share(id, "alice", share.Grantee{Kind: share.WithLink, Token: digest([]byte(token))}, terms)
 		return s
 	}
 	view := []share.Permission{share.View}
@@ -265,8 +265,8 @@ func TestSharesAreListedForBothSides(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)
 	id, _ := v.upload("alice", "harbour.png", []byte("harbour"))
-	s, given := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
-	_, at := v.share(id, "alice", share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"}, share.Terms{})
+	s, given := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	_, at := v.share(id, "alice", share.Grantee{Kind: share.WithOrganisation, Organisation: "acme"}, share.Terms{})
 	for path, want := range map[string]map[string]int64{
 		"/v1/shares":                                   {"alice user": 2, "bob user": 0, "dave partner acme": 0},
 		"/v1/shared-with-me":                           {"alice user": 0, "bob user": 1, "dave partner acme": 1},

@@ -24,8 +24,8 @@ import (
 // tour visits every operation once, with what there is.
 func (v *vault) tour() []string {
 	id, _ := v.upload("alice", "harbour.png", []byte("harbour"))
-	s, _ := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{ExpiresAt: time.Now().Add(time.Hour)})
-	v.share(id, "alice", share.Recipient{Kind: share.WithLink, Token: digest([]byte("secret"))}, share.Terms{})
+	s, _ := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{ExpiresAt: time.Now().Add(time.Hour)})
+	v.share(id, "alice", share.Grantee{Kind: share.WithLink, Token: digest([]byte("secret"))}, share.Terms{})
 	c := domain.CaseID(uuid.NewString())
 	v.by("bob", eventstore.StreamOf(moderation.Category, c), moderation.Opened{
 		Case: c, Media: id, Owner: "alice", Origin: moderation.FromDetector, By: "system", Category: "spam", Score: 70,

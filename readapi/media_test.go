@@ -39,7 +39,7 @@ func TestMediaIsFoundByWhomItConcerns(t *testing.T) {
 	a, _ := v.upload("alice", "harbour.png", []byte("harbour"))
 	b, _ := v.upload("alice", "moor.png", []byte("moor"))
 	c, _ := v.upload("carol", "acme.png", []byte("acme"), "acme")
-	s, at := v.share(a, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	s, at := v.share(a, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
 	_ = s
 	for _, tt := range []struct {
 		who, query string
@@ -116,7 +116,7 @@ func TestOneItem(t *testing.T) {
 		v.refused(400, "as_of_in_future", "alice user", path+"?as_of=2999-01-01T00:00:00Z")
 	})
 	t.Run("does not come back by as_of once the share is revoked", func(t *testing.T) {
-		s, shared := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
+		s, shared := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
 		if got := into[item](v, "bob user", path, after(shared)...); len(got.Versions) > 0 {
 			t.Errorf("a recipient sees versions: %+v", got)
 		}
@@ -131,7 +131,7 @@ func TestOneItem(t *testing.T) {
 		}
 	})
 	t.Run("does not come back by as_of while the read model of rights is behind the others", func(t *testing.T) {
-		s, shared := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "eve"}, share.Terms{})
+		s, shared := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "eve"}, share.Terms{})
 		v.settled()
 		held, err := v.pool.Begin(t.Context())
 		must(t, err)
@@ -201,7 +201,7 @@ func TestHistoryAndAccessTellWhatHappenedAndWhoMaySee(t *testing.T) {
 	v := newVault(t)
 	id, born := v.upload("alice", "harbour.png", []byte("harbour"))
 	path := "/v1/media/" + string(id)
-	_, at := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	_, at := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
 	type entry struct {
 		Type, Summary, Why string
 		Position           int64

@@ -47,7 +47,7 @@ func TestTheChainIsForStaffAndTheOwner(t *testing.T) {
 		t.Errorf("%+v", then)
 	}
 	v.refused(404, "not_found", "mallory user", path)
-	v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "carol"}, share.Terms{})
+	v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "carol"}, share.Terms{})
 	v.settled()
 	v.refused(403, "may_not_see", "carol user", path)
 
@@ -70,7 +70,7 @@ func TestAVersionIsForThoseWhoSeeVersions(t *testing.T) {
 	id, _ := v.upload("alice", "harbour.png", []byte("first"))
 	v.by("alice", mediaStream(id), media.VersionAdded{Version: 2, File: v.file("alice", "harbour.png", "image/png", []byte("second"))})
 	v.screen(id, 2)
-	_, at := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	_, at := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
 	path := "/v1/media/" + string(id) + "/content"
 	if a := v.get("alice user", path+"?version=1", after(at)...); string(a.body) != "first" {
 		t.Errorf("%d %s", a.StatusCode, a.body)

@@ -33,7 +33,7 @@ func TestSomebodyWhoWasForgottenIsAnsweredNothing(t *testing.T) {
 	t.Parallel()
 	v := newVault(t, func(_ *vault, p *readapi.Parts, _ *web.Options) { p.People = forgotten{"bob"} })
 	id, _ := v.upload("alice", "a.png", []byte("of alice"))
-	_, at := v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{Permissions: []share.Permission{share.View}})
+	_, at := v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{Permissions: []share.Permission{share.View}})
 	for _, rt := range v.api.Routes() {
 		role := "admin"
 		if len(rt.Roles) > 0 {

@@ -18,7 +18,7 @@ func TestWhatIsAnsweredOfOneThingIsNeverNewerThanItSays(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)
 	item, _ := v.upload("alice", "a.png", []byte("a"))
-	id, at := v.share(item, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	id, at := v.share(item, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
 	path := "/v1/shares/" + string(id)
 	if a := v.get("bob user", path, after(at)...); a.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", a.StatusCode, a.body)

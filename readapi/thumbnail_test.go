@@ -25,8 +25,8 @@ func TestThumbnailsAndTheCopyWithoutPlace(t *testing.T) {
 			made(media.KindThumbnail, "200", small), made(media.KindThumbnail, "400", large),
 			made(media.KindThumbnail, "400"+media.InWebP, smaller), made(media.KindClean, "", clean),
 		}})
-	v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
-	v.share(id, "alice", share.Recipient{Kind: share.WithLink, Token: digest([]byte("open"))}, share.Terms{})
+	v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	v.share(id, "alice", share.Grantee{Kind: share.WithLink, Token: digest([]byte("open"))}, share.Terms{})
 	none, _ := v.upload("alice", "note.txt", []byte("no picture"))
 	v.settled()
 

@@ -26,9 +26,9 @@ func TestTheCopyThatBrowsersPlayIsServedAsContentIs(t *testing.T) {
 	id, uploaded := v.upload("alice", "Hafen.mov", original)
 	path := "/v1/media/" + string(id)
 	web := path + "/content?variant=web"
-	v.share(id, "alice", share.Recipient{Kind: share.WithUser, User: "bob"}, share.Terms{})
-	v.share(id, "alice", share.Recipient{Kind: share.WithLink, Token: digest([]byte("open"))}, share.Terms{})
-	v.share(id, "alice", share.Recipient{Kind: share.WithLink, Token: digest([]byte("once"))}, share.Terms{MaxOpens: 1})
+	v.share(id, "alice", share.Grantee{Kind: share.WithUser, User: "bob"}, share.Terms{})
+	v.share(id, "alice", share.Grantee{Kind: share.WithLink, Token: digest([]byte("open"))}, share.Terms{})
+	v.share(id, "alice", share.Grantee{Kind: share.WithLink, Token: digest([]byte("once"))}, share.Terms{MaxOpens: 1})
 	v.settled()
 	v.refused(404, "no_web_variant", "alice user", web)
 	v.refused(404, "no_web_variant", "bob user", web)

@@ -236,7 +236,7 @@ func (v *vault) screen(id domain.MediaID, version int) int64 {
 	return v.by("system", mediaStream(id), media.Screened{Version: version, Verdict: media.VerdictClean, Score: 100})
 }
 
-func (v *vault) share(id domain.MediaID, owner string, with share.Recipient, terms share.Terms) (domain.ShareID, int64) {
+func (v *vault) share(id domain.MediaID, owner string, with share.Grantee, terms share.Terms) (domain.ShareID, int64) {
 	v.Helper()
 	s := domain.ShareID(uuid.Must(uuid.NewV7()).String())
 	if terms.Permissions == nil {

@@ -42,15 +42,15 @@ const (
 // Kind is with whom media is shared.
 type Kind string
 
-// The kinds of recipient.
+// The kinds of grantee.
 const (
 	WithUser         Kind = "user"
 	WithOrganisation Kind = "organisation"
 	WithLink         Kind = "link" // anyone who holds the link
 )
 
-// Recipient is with whom: exactly the field that Kind names is set.
-type Recipient struct {
+// Grantee is with whom: exactly the field that Kind names is set.
+type Grantee struct {
 	Kind         Kind          `json:"kind"`
 	User         domain.UserID `json:"user,omitempty"`
 	Organisation domain.OrgID  `json:"organisation,omitempty"`
@@ -71,7 +71,7 @@ type Granted struct {
 	Media domain.MediaID `json:"media"`
 	Owner domain.UserID  `json:"owner"` // of the media
 	By    domain.UserID  `json:"by"`    // who granted: the owner, or somebody with reshare
-	With  Recipient      `json:"with"`
+	With  Grantee        `json:"with"`
 	Terms Terms          `json:"terms"`
 	// Through is the share that gave the right to grant, when By is not the owner.
 	Through domain.ShareID `json:"through,omitempty"`
@@ -130,7 +130,7 @@ const (
 	ItemRemoved     Code = "removed"     // by a moderator; an appeal may bring it back
 	ItemPurged      Code = "purged"      // for good
 
-	RecipientForgotten Code = "recipient_forgotten" // the person to whom it was given was forgotten
+	GranteeForgotten Code = "recipient_forgotten" // the person to whom it was given was forgotten
 )
 
 // EventType implements domain.Event.

@@ -47,7 +47,7 @@ type State struct {
 	Media   domain.MediaID
 	Owner   domain.UserID // of the media
 	By      domain.UserID // who granted
-	With    Recipient
+	With    Grantee
 	Terms   Terms
 	Through domain.ShareID
 	Revoked bool

@@ -22,7 +22,7 @@ type Grant struct {
 	Media domain.MediaID
 	Item  Item
 	By    domain.Actor
-	With  Recipient
+	With  Grantee
 	Terms Terms
 	At    time.Time
 	// Chain are the share that gives By the right to grant, when he is not the owner, and those that it came through.
@@ -115,7 +115,7 @@ func within(t Terms, chain []State) error {
 	return nil
 }
 
-func (r Recipient) check(owner, by domain.UserID) error {
+func (r Grantee) check(owner, by domain.UserID) error {
 	one := func(set ...bool) bool {
 		n := 0
 		for _, b := range set {
@@ -253,7 +253,7 @@ func (c Revoke) Decide(s State) ([]Event, error) {
 
 func (e Revoked) evolve(s State) State { s.Revoked = true; return s }
 
-// managed lets those through who may change a share, tells its recipients that they may not, and strangers nothing.
+// managed lets those through who may change a share, tells its grantees that they may not, and strangers nothing.
 func (s State) managed(by domain.Actor, org domain.OrgID) error {
 	switch {
 	case !s.Known():

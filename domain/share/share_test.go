@@ -31,14 +31,14 @@ func given(t *testing.T, events ...share.Event) domaintest.Story[share.State, sh
 	return domaintest.Given(t, share.Evolve, events...)
 }
 
-func granted(with share.Recipient, permissions ...share.Permission) share.Granted {
+func granted(with share.Grantee, permissions ...share.Permission) share.Granted {
 	return share.Granted{Share: "s1", Media: photo, Owner: "alice", By: "alice", With: with, Terms: share.Terms{Permissions: permissions}}
 }
 
-func withBob() share.Recipient { return share.Recipient{Kind: share.WithUser, User: "bob"} }
-func byLink() share.Recipient  { return share.Recipient{Kind: share.WithLink, Token: token} }
+func withBob() share.Grantee { return share.Grantee{Kind: share.WithUser, User: "bob"} }
+func byLink() share.Grantee  { return share.Grantee{Kind: share.WithLink, Token: token} }
 
-func grant(by domain.Actor, with share.Recipient, permissions ...share.Permission) share.Grant {
+func grant(by domain.Actor, with share.Grantee, permissions ...share.Permission) share.Grant {
 	return share.Grant{Share: "s1", Media: photo, Item: item, By: by, With: with, Terms: share.Terms{Permissions: permissions}, At: now}
 }
 
@@ -57,7 +57,7 @@ func TestGrant(t *testing.T) {
 	})
 	t.Run("to a stranger the item does not exist, and a member is told that it is not his", func(t *testing.T) {
 		t.Parallel()
-		given(t).When(grant(bob, share.Recipient{Kind: share.WithUser, User: "carol"}).Decide).Refused(share.ErrNotFound)
+		given(t).When(grant(bob, share.Grantee{Kind: share.WithUser, User: "carol"}).Decide).Refused(share.ErrNotFound)
 		given(t).When(grant(partner, withBob()).Decide).Refused(share.ErrNotOwner)
 	})
 	t.Run("what is held cannot be shared, and what is restricted not by link", func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestGrant(t *testing.T) {
 	})
 	t.Run("wrong forms are refused", func(t *testing.T) {
 		t.Parallel()
-		for name, with := range map[string]share.Recipient{
+		for name, with := range map[string]share.Grantee{
 			"nobody": {Kind: share.WithUser}, "two": {Kind: share.WithUser, User: "bob", Organisation: "acme"},
 			"another field": {Kind: share.WithOrganisation, User: "bob"}, "the owner": {Kind: share.WithUser, User: "alice"},
 			"control": {Kind: share.WithUser, User: "b\x00b"}, "blank": {Kind: share.WithUser, User: " "}, "no kind": {User: "bob"}, "no digest": {Kind: share.WithLink, Token: "x"},
@@ -96,7 +96,7 @@ func TestReshare(t *testing.T) {
 		Share: "s0", Media: photo, Owner: "alice", By: "alice", With: withBob(),
 		Terms: share.Terms{Permissions: []share.Permission{share.Reshare, share.View}, ExpiresAt: now.Add(time.Hour), MaxOpens: 5},
 	})
-	with := share.Recipient{Kind: share.WithUser, User: "carol"}
+	with := share.Grantee{Kind: share.WithUser, User: "carol"}
 	reshare := func(terms share.Terms) share.Grant {
 		return share.Grant{Share: "s1", Media: photo, Item: item, By: bob, With: with, Terms: terms, At: now, Chain: []share.State{held}}
 	}
@@ -152,7 +152,7 @@ func TestChangeAndRevoke(t *testing.T) {
 			By: "alice", Terms: share.Terms{Permissions: []share.Permission{share.Download, share.View}, MaxOpens: 3},
 		})
 	})
-	t.Run("a recipient may not, a stranger learns nothing, and what is revoked stays so", func(t *testing.T) {
+	t.Run("a grantee may not, a stranger learns nothing, and what is revoked stays so", func(t *testing.T) {
 		t.Parallel()
 		theirs, strange := change, change
 		theirs.By, strange.By = bob, carol
@@ -170,9 +170,9 @@ func TestChangeAndRevoke(t *testing.T) {
 		for _, by := range []domain.Actor{alice, {ID: "dave"}, chief, domain.System()} {
 			given(t, resold).When(share.Revoke{By: by, Org: "acme"}.Decide).Then(share.Revoked{By: by.ID})
 		}
-		ended := share.Revoked{By: domain.System().ID, Code: share.RecipientForgotten}
-		given(t, resold).When(share.Revoke{By: domain.System(), Code: share.RecipientForgotten}.Decide).Then(ended)
-		given(t, resold, ended).When(share.Revoke{By: domain.System(), Code: share.RecipientForgotten}.Decide).Nothing()
+		ended := share.Revoked{By: domain.System().ID, Code: share.GranteeForgotten}
+		given(t, resold).When(share.Revoke{By: domain.System(), Code: share.GranteeForgotten}.Decide).Then(ended)
+		given(t, resold, ended).When(share.Revoke{By: domain.System(), Code: share.GranteeForgotten}.Decide).Nothing()
 	})
 	t.Run("an expired share can be prolonged, and changed without being prolonged", func(t *testing.T) {
 		t.Parallel()
@@ -219,7 +219,7 @@ func TestUse(t *testing.T) {
 		other := bobs
 		other.Media = "m2"
 		refused(t, other, s, share.ErrNotFound)
-		org := state(granted(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"}, share.View))
+		org := state(granted(share.Grantee{Kind: share.WithOrganisation, Organisation: "acme"}, share.View))
 		member, stranger := bobs, bobs
 		member.Viewer, stranger.Viewer = partner, domain.Actor{ID: "x", Org: "acme", Roles: []domain.Role{domain.RoleUser}}
 		if err := member.Check(org); err != nil {
@@ -256,7 +256,7 @@ func TestUse(t *testing.T) {
 	t.Run("what came through another share holds only while that one does", func(t *testing.T) {
 		t.Parallel()
 		parent := granted(withBob(), share.Reshare, share.View)
-		child := granted(share.Recipient{Kind: share.WithUser, User: "carol"}, share.View)
+		child := granted(share.Grantee{Kind: share.WithUser, User: "carol"}, share.View)
 		child.Share, child.By, child.Through = "s2", "bob", "s1"
 		use := share.Use{Media: photo, Viewer: carol, Permission: share.View, At: now, Chain: []share.State{state(parent)}}
 		if err := use.Check(state(child)); err != nil {
@@ -286,8 +286,8 @@ func TestStoredShapesNeverChange(t *testing.T) {
 	link := granted(byLink())
 	link.Terms = terms
 	domaintest.Golden(t, share.Types, user, link,
-		granted(share.Recipient{Kind: share.WithOrganisation, Organisation: "acme"}, share.View),
+		granted(share.Grantee{Kind: share.WithOrganisation, Organisation: "acme"}, share.View),
 		share.Changed{By: "alice", Terms: terms}, share.Revoked{By: "alice"},
-		share.Revoked{By: domain.System().ID, Code: share.RecipientForgotten}, share.EndAnnounced{ExpiresAt: now}, share.EndAnnounced{OpensLeft: 2}, share.Expired{ExpiresAt: now}, share.Exhausted{Opens: 10},
+		share.Revoked{By: domain.System().ID, Code: share.GranteeForgotten}, share.EndAnnounced{ExpiresAt: now}, share.EndAnnounced{OpensLeft: 2}, share.Expired{ExpiresAt: now}, share.Exhausted{Opens: 10},
 		share.Suspended{Code: share.ItemQuarantined}, share.Resumed{Code: share.ItemQuarantined}, share.Closed{Code: share.ItemPurged})
 }

@@ -112,7 +112,7 @@ func (b *projectionBench) upload(o *owner, i int) (int, error) {
 	}
 	s := uuid.Must(uuid.NewV7()).String()
 	n, err := b.append(share.Category, s, i, share.Granted{
-		Share: domain.ShareID(s), Media: id, Owner: subject(i), By: subject(i), With: share.Recipient{Kind: share.WithUser, User: subject(i + 1)},
+		Share: domain.ShareID(s), Media: id, Owner: subject(i), By: subject(i), With: share.Grantee{Kind: share.WithUser, User: subject(i + 1)},
 		Terms: share.Terms{Permissions: []share.Permission{share.View}},
 	})
 	return all + n, err
