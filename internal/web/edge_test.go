@@ -276,7 +276,8 @@ func TestTheEdgeGuards(t *testing.T) {
 	t.Run("pages of allowed origins only", func(t *testing.T) {
 		ask := []string{"Access-Control-Request-Method", "PATCH", "Origin"}
 		res, _ := do(t, http.MethodOptions, url+"/who/x", append(ask, "https://app.example.org")...)
-		if res.StatusCode != 204 || res.Header.Get("Access-Control-Allow-Origin") != "https://app.example.org" || !strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "If-Match") {
+		if res.StatusCode != 204 || res.Header.Get("Access-Control-Allow-Origin") != "https://app.example.org" || !strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "If-Match") ||
+			!strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "Vault-Password") {
 			t.Errorf("%d %v", res.StatusCode, res.Header)
 		}
 		res, _ = do(t, http.MethodOptions, url+"/who/x", append(ask, "https://evil.example")...)

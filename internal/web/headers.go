@@ -36,7 +36,7 @@ func securityHeaders(h http.Header) {
 const (
 	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 	corsHeaders = "Authorization, Content-Type, Content-Disposition, Range, If-Match, If-None-Match, If-Modified-Since, If-Range, " +
-		"Content-Digest, Digest, X-Content-Sha256, Idempotency-Key, Last-Event-ID, Vault-Reason, Vault-After, X-Request-Id, X-Correlation-Id, Traceparent"
+		"Content-Digest, Digest, X-Content-Sha256, Idempotency-Key, Last-Event-ID, Vault-Reason, Vault-After, Vault-Password, X-Request-Id, X-Correlation-Id, Traceparent"
 	corsExposed = "Location, ETag, Content-Range, Content-Disposition, Vault-Position, X-Request-Id, Retry-After, Allow"
 )
 
