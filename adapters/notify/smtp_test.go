@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/mediavault-io/mediavault/adapters/notify"
+	"github.com/mediavault-io/mediavault/internal/smtptest"
 )
 
 // postOffice is a real SMTP server that takes mail, or does not.
@@ -27,47 +28,27 @@ type postOffice struct {
 func newPostOffice(t *testing.T) *postOffice {
 	t.Helper()
 	o := &postOffice{}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.addr = l.Addr().(*net.TCPAddr) //nolint:forcetypeassert // it is one
-	server := smtp.NewServer(o)
-	server.Domain, server.AllowInsecureAuth, server.ReadTimeout = "localhost", true, 5*time.Second
-	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close(); <-done })
+	o.addr = smtptest.Start(t, smtptest.Office{Refuse: o.refuse, Take: o.take})
 	return o
 }
 
-func (o *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) { return &session{office: o}, nil }
-
-type session struct {
-	office *postOffice
-	to     string
-}
-
-func (*session) Reset()                               {}
-func (*session) Logout() error                        { return nil }
-func (*session) Mail(string, *smtp.MailOptions) error { return nil }
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.office.mu.Lock()
-	defer s.office.mu.Unlock()
-	if s.office.no != nil {
-		return s.office.no
+func (o *postOffice) refuse(string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.no == nil {
+		return nil
 	}
-	s.to = to
-	return nil
+	return o.no
 }
 
-func (s *session) Data(r io.Reader) error {
-	b, err := io.ReadAll(r)
+func (o *postOffice) take(to string, mail io.Reader) error {
+	b, err := io.ReadAll(mail)
 	if err != nil {
 		return err
 	}
-	s.office.mu.Lock()
-	defer s.office.mu.Unlock()
-	s.office.mails = append(s.office.mails, s.to+"\n"+string(b))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mails = append(o.mails, to+"\n"+string(b))
 	return nil
 }
 

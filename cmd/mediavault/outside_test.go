@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"log"
 	"mime/quotedprintable"
 	"net"
 	"net/http"
@@ -15,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/mediavault-io/mediavault/adapters/notify"
+	"github.com/mediavault-io/mediavault/internal/smtptest"
 )
 
 // outside is where what the vault sends arrives, while the vault is killed and started again: a webhook receiver and an SMTP
@@ -48,16 +46,7 @@ func newOutside(t *testing.T) *outside {
 	o := &outside{secrets: map[string]string{}, posts: map[string][]post{}}
 	o.hooks = httptest.NewServer(http.HandlerFunc(o.hook))
 	t.Cleanup(o.hooks.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.mail = l.Addr().(*net.TCPAddr) //nolint:forcetypeassert // it is one
-	server := smtp.NewServer(o)
-	server.Domain, server.ReadTimeout, server.ErrorLog = "localhost", 10*time.Second, log.New(io.Discard, "", 0)
-	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close(); <-done })
+	o.mail = smtptest.Start(t, smtptest.Office{Take: o.take})
 	return o
 }
 
@@ -91,23 +80,8 @@ func (o *outside) hook(w http.ResponseWriter, r *http.Request) {
 	o.posts[r.URL.Path] = append(o.posts[r.URL.Path], post{id: id, body: string(body), position: said.Data.Position})
 }
 
-// NewSession implements smtp.Backend.
-func (o *outside) NewSession(*smtp.Conn) (smtp.Session, error) { return &mailIn{o: o}, nil }
-
-type mailIn struct {
-	o  *outside
-	to string
-}
-
-func (*mailIn) Reset()                               {}
-func (*mailIn) Logout() error                        { return nil }
-func (*mailIn) Mail(string, *smtp.MailOptions) error { return nil }
-func (s *mailIn) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.to = to
-	return nil
-}
-
-func (s *mailIn) Data(r io.Reader) error {
+// take is a mail that came.
+func (o *outside) take(to string, r io.Reader) error {
 	m, err := mail.ReadMessage(r)
 	if err != nil {
 		return err
@@ -117,8 +91,8 @@ func (s *mailIn) Data(r io.Reader) error {
 		return err // killed while it was sending: this mail was not taken
 	}
 	text := strings.ReplaceAll(string(body), "\r\n", "\n")
-	s.o.mu.Lock()
-	defer s.o.mu.Unlock()
-	s.o.mails = append(s.o.mails, letterIn{to: s.to, id: m.Header.Get("Message-Id"), subject: m.Header.Get("Subject"), body: text})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mails = append(o.mails, letterIn{to: to, id: m.Header.Get("Message-Id"), subject: m.Header.Get("Subject"), body: text})
 	return nil
 }

@@ -66,13 +66,14 @@ func table() []rule {
 		// For tests alone.
 		{"internal/pgtest", []string{"internal/dev", "migrations"}, []string{"github.com/jackc/pgx/v5"}},
 		{"internal/s3test", []string{"internal/dev", "adapters/blobs"}, []string{"github.com/minio/minio-go/v7"}},
+		{"internal/smtptest", nil, []string{"github.com/emersion/go-smtp"}},
 		{"internal/apitest", []string{"domain", "internal/web"}, []string{"github.com/getkin/kin-openapi", "github.com/gorilla/mux"}},
 	}
 }
 
 // forTests are packages that only test files, and each other, may import.
 func forTests() []string {
-	return []string{"domain/domaintest", "eventstore/memory", "eventstore/storetest", "internal/pgtest", "internal/s3test", "internal/apitest", "internal/dev"}
+	return []string{"domain/domaintest", "eventstore/memory", "eventstore/storetest", "internal/pgtest", "internal/s3test", "internal/smtptest", "internal/apitest", "internal/dev"}
 }
 
 // testsMaySee are packages that the test files of a package may use beside what its code may. The domain is tested by
