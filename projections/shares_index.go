@@ -8,21 +8,30 @@ import (
 )
 
 // SharesWith answers the ids of an item's shares that name the actor or his organisation, those alive before the revoked,
-// oldest first, 100 at most: a hint for who checks each against its stream. Before it answers that there is none it looks again, as near
-// to now as it can: who was just given one may use it.
+// oldest first, 100 at most: a hint for who checks each against its stream. Before it answers that there is none, to who may see the item by
+// nothing else, it waits a little for what happened until now: who was just given one may use it.
 func (s *Shares) SharesWith(ctx context.Context, item domain.MediaID, actor domain.Actor) ([]domain.ShareID, error) {
 	if !actor.Known() {
 		return nil, nil
 	}
 	ids, err := s.sharesWith(ctx, item, actor)
-	if err != nil || len(ids) > 0 {
+	if err != nil || len(ids) > 0 || isStaff(actor) || actor.Org != "" {
 		return ids, err
 	}
-	if err := s.engine.catchUp(ctx, SharesName); err != nil {
+	head, err := s.engine.source.Head(ctx)
+	if err != nil {
 		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, shareWait)
+	defer cancel()
+	if s.engine.WaitFor(wait, SharesName, head) != nil {
+		return nil, ctx.Err() // a hint is not worth more
 	}
 	return s.sharesWith(ctx, item, actor)
 }
+
+// shareWait is how long SharesWith waits at most.
+const shareWait = 2 * time.Second
 
 func (s *Shares) sharesWith(ctx context.Context, item domain.MediaID, actor domain.Actor) ([]domain.ShareID, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)

@@ -306,3 +306,19 @@ func shareIDs(list List[Share]) []domain.ShareID {
 	}
 	return ids
 }
+
+func TestWhoWasJustGivenAShareIsFound(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	id := v.item(alice)
+	for range 20 { // without waiting for the read model
+		who := domain.Actor{ID: domain.UserID(newMedia()), Roles: []domain.Role{domain.RoleUser}}
+		s := v.grant(alice, alice, id, withUser(who), allow(share.View), "")
+		if got, err := v.shares.SharesWith(t.Context(), id, who); err != nil || len(got) != 1 || got[0] != s {
+			t.Fatalf("found %v, %v", got, err)
+		}
+	}
+	if got, err := v.shares.SharesWith(t.Context(), id, mallory); err != nil || len(got) > 0 {
+		t.Errorf("a stranger has %v, %v", got, err)
+	}
+}
