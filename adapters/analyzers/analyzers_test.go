@@ -85,6 +85,7 @@ func TestEveryOddOrHostileFileIsDecidedAbout(t *testing.T) {
 		"a lie about its size":         {"image/png", pngBomb(9_000, 9_000), "review:undecodable"},
 		"an animation":                 {"image/gif", gifOf(t, 5, 40, 30), ""},
 		"an animation without an end":  {"image/gif", gifOf(t, 400, 3000, 3000), "blocked:too_many_frames"},
+		"no width":                     {"image/tiff", withoutWidth(t), "review:undecodable"},
 		"half a photo":                 {"image/jpeg", photo[:len(photo)/2], "review:undecodable"},
 		"the beginning of a photo":     {"image/jpeg", photo[:4], "review:undecodable"},
 		"half a drawing":               {"image/png", flat[:len(flat)-30], "review:undecodable"},

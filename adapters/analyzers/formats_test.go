@@ -42,6 +42,19 @@ func tiff16(t testing.TB) []byte {
 	return b.Bytes()
 }
 
+// withoutWidth is a TIFF that says it is no pixel wide.
+func withoutWidth(t testing.TB) []byte {
+	t.Helper()
+	b := tiff16(t)
+	directory := b[binary.LittleEndian.Uint32(b[4:]):]
+	for entry := range int(binary.LittleEndian.Uint16(directory)) {
+		if at := directory[2+12*entry:]; binary.LittleEndian.Uint16(at) == 0x0100 {
+			clear(at[8:12])
+		}
+	}
+	return b
+}
+
 // photoshop is a scene as Photoshop stores it, without layers and packing.
 func photoshop(w, h int) []byte {
 	b := append([]byte("8BPS\x00\x01\x00\x00\x00\x00\x00\x00\x00\x03"), 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 3)

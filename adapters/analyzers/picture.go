@@ -94,7 +94,7 @@ func (l *look) picture() {
 	}
 	l.step("decode")
 	img, err := l.decoded(d, content, image.Pt(width, height))
-	if err != nil {
+	if err != nil || img.Bounds().Empty() {
 		l.found(Content, "undecodable", media.VerdictReview)
 		return
 	}
