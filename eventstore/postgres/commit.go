@@ -27,7 +27,7 @@ type committer struct {
 	expected int           // appends that the next batch will have if those answered come again
 	linger   time.Duration // how long to wait for them
 	alone    int           // batches in a row that found the head where this process had left it
-	shy      int           // how many more of them are needed
+	shy      int           // batches to come before the other lane is tried again
 }
 
 // lane is a connection to write on.
@@ -91,11 +91,11 @@ func (c *committer) refuse(err error) {
 	if !errors.Is(err, eventstore.ErrUnavailable) {
 		return
 	}
+	c.drain()
 	for _, b := range c.again {
 		b.fail(err)
 	}
 	c.again = nil
-	c.drain()
 	for len(c.waiting.requests) > 0 {
 		batch{requests: c.waiting.take(batchEntries)}.fail(err)
 	}
@@ -215,6 +215,7 @@ func (c *committer) answer(f *flight) {
 	}
 	c.expected = len(f.batch.requests) + len(c.waiting.requests) + len(c.log.queue)
 	c.linger = min(time.Since(f.began)/lingerPart, lingerMost)
+	c.shy = max(c.shy-1, 0)
 }
 
 const (

@@ -22,7 +22,7 @@ const (
 	// overlapAlone is how many batches in a row must have found that no other process writes: those who do would be in each other's way.
 	overlapAlone = 16
 
-	// overlapShy is how many more it takes once the other lane hung: those in its batch had to wait, and it may hang again.
+	// overlapShy is for how many batches the other lane is left alone once it hung: those in its batch had to wait, and it may hang again.
 	overlapShy = 1024
 
 	// A batch that is ahead of its turn waits this long for another process's rows, at most: the other may be waiting for its.
@@ -87,9 +87,9 @@ func (c *committer) share() int {
 	return batchEntries
 }
 
-// overlaps reports whether it may be done now: nobody else writes, and nothing is left to be tried again, which comes first.
+// overlaps reports whether it may be done now: nobody else writes, and nothing is left to be tried again, which would come first.
 func (c *committer) overlaps() bool {
-	return c.alone >= c.log.alone+c.shy && len(c.again) == 0
+	return c.alone >= c.log.alone && c.shy == 0 && len(c.again) == 0
 }
 
 // follow waits for the commit of a batch, while the one behind it is begun if there is enough for one; then for that one's, and so on. The
@@ -131,7 +131,7 @@ func (c *committer) follow(f *flight) error {
 			c.drop(next)
 			return nil
 		}
-		c.lane, c.alone, c.shy = next.lane, c.alone+1, 0
+		c.lane, c.alone = next.lane, c.alone+1
 		c.log.stats.overlaps.Add(1)
 		go next.finish()
 		f = next
