@@ -36,7 +36,7 @@ func (s Screening) derive(ctx context.Context, subject *Subject) (media.Derived,
 			return media.Derived{}, err
 		}
 		derived.Derivatives = append(derived.Derivatives, d)
-	case streams(subject.File.Type) && s.Tools.FFmpeg != "":
+	case streams(subject.File.Type) && s.Tools.Copies(subject.File.Type):
 		d, err := s.storeWithout(ctx, subject)
 		if errors.Is(err, analyzers.ErrCannot) {
 			break // others do not get it, then, unless the owner says so

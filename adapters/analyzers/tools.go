@@ -233,6 +233,12 @@ func muxer(kind string) (string, bool) {
 	return name, ok
 }
 
+// Copies reports whether a tool that copies videos or sounds of this type without their metadata is installed.
+func (t Tools) Copies(kind string) bool {
+	_, ok := muxer(kind)
+	return ok && t.FFmpeg != ""
+}
+
 // WithoutMetadata copies a video or sound without place, names and other tags, and without decoding it. ErrCannot. The caller
 // closes the file.
 func (t Tools) WithoutMetadata(ctx context.Context, in *os.File, kind string, most int64) (*os.File, error) {
