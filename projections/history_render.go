@@ -46,17 +46,17 @@ func secret(eventType string) []string {
 	}
 }
 
-// originOnly are the members with an address of which others than whom it is about are shown the scheme and the host: who knows all of
+// hostOnly are the members with an address of which others than whom it is about are shown the scheme and the host: who knows all of
 // it could speak there in the vault's name (Slack's incoming webhooks ask for nothing else).
-func originOnly(eventType string) []string {
+func hostOnly(eventType string) []string {
 	if eventType == "recipient.endpoint_added" {
 		return []string{"url"}
 	}
 	return nil
 }
 
-// origin is the scheme and the host of an address.
-func origin(address string) string {
+// hostOf is the scheme and the host of an address.
+func hostOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return Withheld
@@ -150,7 +150,7 @@ func (r *renderer) event(rec eventstore.Recorded, s sight) (HistoryEvent, error)
 		open = false
 		hide = append(hide, "camera", "lens", "taken_at")
 	}
-	w := writing{sight: s, all: open, hide: hide, origins: originOnly(rec.Type)}
+	w := writing{sight: s, all: open, hide: hide, hosts: hostOnly(rec.Type)}
 	if e.Data, err = r.write(reflect.ValueOf(rec.Event), &w); err != nil {
 		return HistoryEvent{}, fmt.Errorf("render event %d: %w", rec.Position, err)
 	}
@@ -229,8 +229,8 @@ type writing struct {
 	sight sight
 	all   bool
 	hide  []string // paths of members, dotted
-	// origins are members of which others than whom they are about see the origin alone.
-	origins []string
+	// hosts are members of which others than whom they are about see the scheme and the host alone.
+	hosts []string
 }
 
 func (w *writing) value(v reflect.Value, s *outline, path string) error {
@@ -269,8 +269,8 @@ func (w *writing) personal(p domain.Personal, path string) error {
 	if !ok {
 		return w.plain(Closed)
 	}
-	if slices.Contains(w.origins, path) && p.Subject() != w.sight.viewer {
-		text = origin(text)
+	if slices.Contains(w.hosts, path) && p.Subject() != w.sight.viewer {
+		text = hostOf(text)
 	}
 	return w.plain(text)
 }
