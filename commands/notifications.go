@@ -45,14 +45,26 @@ func recipientStream(person domain.UserID) eventstore.Stream {
 
 // Recipient answers how a person wants to be told.
 func (n *Notifications) Recipient(ctx context.Context, person domain.UserID) (recipient.State, error) {
-	s, _, err := n.RecipientAt(ctx, person)
-	return s, err
+	f, err := fold(ctx, n.vault, recipientStream(person), recipient.Evolve, nil)
+	return f.state, err
 }
 
-// RecipientAt is Recipient with the revision at which it is so; -1: the person said nothing yet.
-func (n *Notifications) RecipientAt(ctx context.Context, person domain.UserID) (recipient.State, eventstore.Revision, error) {
-	f, err := fold(ctx, n.vault, recipientStream(person), recipient.Evolve, nil)
-	return f.state, f.revision, err
+// RecipientAt is Recipient as of a position, or, where that is negative, now; with the revision at which it is so, which is -1 where
+// the person had said nothing yet.
+func (n *Notifications) RecipientAt(ctx context.Context, person domain.UserID, at eventstore.Position) (recipient.State, eventstore.Revision, error) {
+	if at < 0 {
+		f, err := fold(ctx, n.vault, recipientStream(person), recipient.Evolve, nil)
+		return f.state, f.revision, err
+	}
+	revision := eventstore.Revision(-1)
+	s, err := foldWhile(ctx, n.vault, recipientStream(person), recipient.Evolve, func(rec eventstore.Recorded) bool {
+		if rec.Position > at {
+			return false
+		}
+		revision = rec.Revision
+		return true
+	})
+	return s, revision, err
 }
 
 // Forgotten reports whether somebody is forgotten, or to be: nothing is sent to him any more.

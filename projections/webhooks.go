@@ -102,9 +102,13 @@ type Delivery struct {
 }
 
 // Last answers the last delivery to each of the person's webhooks to which something was sent, by the webhook's id.
-func (w *Webhooks) Last(ctx context.Context, person domain.UserID) (map[string]Delivery, error) {
+func (w *Webhooks) Last(ctx context.Context, person domain.UserID, m Moment) (map[string]Delivery, error) {
+	at, err := w.view.Resolve(ctx, m)
+	if err != nil {
+		return nil, err
+	}
 	var args Args
-	rows, err := w.view.Query(ctx, "select "+w.view.Columns("s")+" from webhooks s where s.person = "+args.Add(string(person))+" and "+At{}.Where("s", &args), &args)
+	rows, err := w.view.Query(ctx, "select "+w.view.Columns("s")+" from webhooks s where s.person = "+args.Add(string(person))+" and "+at.Where("s", &args), &args)
 	if err != nil {
 		return nil, understood(err)
 	}

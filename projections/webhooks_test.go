@@ -23,7 +23,7 @@ func TestAWebhookShowsItsLastDelivery(t *testing.T) {
 	shows := func(person domain.Actor, want map[string]Delivery) {
 		t.Helper()
 		v.settle()
-		got, err := w.Last(t.Context(), person.ID)
+		got, err := w.Last(t.Context(), person.ID, Moment{})
 		must(t, err)
 		for id, d := range got {
 			if d.At.IsZero() || (d.DeliveredAt == nil) != (want[id].DeliveredAt == nil) {

@@ -10,9 +10,10 @@ import (
 	"github.com/mediavault-io/mediavault/projections"
 )
 
-// Recipients knows how people want to be told, as it is at this moment.
+// Recipients knows how people want to be told.
 type Recipients interface {
-	Recipient(ctx context.Context, person domain.UserID) (Recipient, error)
+	// Recipient answers it as of a position, or, where that is negative, as it is at this moment.
+	Recipient(ctx context.Context, person domain.UserID, at int64) (Recipient, error)
 }
 
 // Recipient is how one person wants to be told.
@@ -71,16 +72,31 @@ type preferences struct {
 	Channels  []domain.Channel `json:"channels"`
 }
 
-func (s *Server) recipient(w http.ResponseWriter, r *http.Request) (Recipient, error) {
-	if err := web.NewQuery(r).Done(); err != nil {
-		return Recipient{}, err
+// recipient is how the viewer wants, or wanted, to be told; models are those from which the rest of the answer comes.
+func (s *Server) recipient(w http.ResponseWriter, r *http.Request, models ...string) (found Recipient, m projections.Moment, err error) {
+	q := web.NewQuery(r)
+	m = asOf(q)
+	if err := q.Done(); err != nil {
+		return Recipient{}, m, err
+	}
+	if err := s.ready(w, r, m, models...); err != nil {
+		return Recipient{}, m, err
+	}
+	at := int64(-1)
+	if !m.IsNow() {
+		then, err := s.engine.Resolve(r.Context(), m)
+		if err != nil {
+			return Recipient{}, m, err
+		}
+		at = int64(then.Position)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return s.recipients.Recipient(r.Context(), web.Actor(r).ID)
+	found, err = s.recipients.Recipient(r.Context(), web.Actor(r).ID, at)
+	return found, m, err
 }
 
 func (s *Server) getPreferences(w http.ResponseWriter, r *http.Request) error {
-	found, err := s.recipient(w, r)
+	found, _, err := s.recipient(w, r)
 	if err != nil {
 		return err
 	}
@@ -93,17 +109,11 @@ func (s *Server) getPreferences(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) listWebhooks(w http.ResponseWriter, r *http.Request) error {
-	if err := web.NewQuery(r).Done(); err != nil {
-		return err
-	}
-	if err := s.ready(w, r, projections.Moment{}, projections.WebhooksName); err != nil {
-		return err
-	}
-	found, err := s.recipient(w, r)
+	found, m, err := s.recipient(w, r, projections.WebhooksName)
 	if err != nil {
 		return err
 	}
-	last, err := s.webhooks.Last(r.Context(), web.Actor(r).ID)
+	last, err := s.webhooks.Last(r.Context(), web.Actor(r).ID, m)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,10 @@ import (
 
 type recipients struct{}
 
-func (recipients) Recipient(context.Context, domain.UserID) (readapi.Recipient, error) {
+func (recipients) Recipient(_ context.Context, _ domain.UserID, at int64) (readapi.Recipient, error) {
+	if at == 0 {
+		return readapi.Recipient{Revision: -1}, nil // nothing was said yet
+	}
 	until := time.Now().UTC()
 	return readapi.Recipient{
 		Off: []readapi.Muted{{Channel: domain.ChannelEmail, Topic: domain.TopicItemDecided}}, Email: "alice@example.org", EmailFrom: "person", Revision: 3,
@@ -121,6 +124,12 @@ func TestPreferencesSayAtWhichRevisionTheyAreSoThatTheyCanBeChangedSafely(t *tes
 	if a := v.ask(http.MethodGet, "alice user", "/v1/notifications/preferences"); a.StatusCode != 200 || a.Header.Get("ETag") != `"3"` {
 		t.Errorf("%d %v", a.StatusCode, a.Header)
 	}
+	if a := v.ask(http.MethodGet, "alice user", "/v1/notifications/preferences?as_of=0"); a.StatusCode != 200 || a.Header.Get("ETag") != "" {
+		t.Errorf("before anything was said: %d %v", a.StatusCode, a.Header)
+	}
+	if a := v.ask(http.MethodGet, "alice user", "/v1/webhooks?as_of=2999-01-01T00:00:00Z"); a.StatusCode != 400 || a.code() != "as_of_in_future" {
+		t.Errorf("in the future: %d %s", a.StatusCode, a.body)
+	}
 	type listed struct {
 		Items      []json.RawMessage
 		Total      int
@@ -128,6 +137,9 @@ func TestPreferencesSayAtWhichRevisionTheyAreSoThatTheyCanBeChangedSafely(t *tes
 		PageSize   int  `json:"page_size"`
 		TotalPages int  `json:"total_pages"`
 		HasNext    bool `json:"has_next"`
+	}
+	if none := into[listed](v, "alice user", "/v1/webhooks?as_of=0"); len(none.Items) != 0 || none.TotalPages != 0 {
+		t.Errorf("%+v", none)
 	}
 	if all := into[listed](v, "alice user", "/v1/webhooks"); len(all.Items) != 1 || all.Total != 1 || all.Page != 1 || all.PageSize != 1 || all.TotalPages != 1 || all.HasNext {
 		t.Errorf("%+v", all)

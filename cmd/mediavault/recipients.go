@@ -5,6 +5,7 @@ import (
 
 	"github.com/mediavault-io/mediavault/commands"
 	"github.com/mediavault-io/mediavault/domain"
+	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/readapi"
 )
 
@@ -12,8 +13,8 @@ import (
 type recipients struct{ *app }
 
 // Recipient implements readapi.Recipients.
-func (r recipients) Recipient(ctx context.Context, person domain.UserID) (readapi.Recipient, error) {
-	s, revision, err := commands.NewNotifications(r.vault, nil).RecipientAt(ctx, person)
+func (r recipients) Recipient(ctx context.Context, person domain.UserID, at int64) (readapi.Recipient, error) {
+	s, revision, err := commands.NewNotifications(r.vault, nil).RecipientAt(ctx, person, eventstore.Position(at))
 	if err != nil {
 		return readapi.Recipient{}, err
 	}
@@ -29,7 +30,7 @@ func (r recipients) Recipient(ctx context.Context, person domain.UserID) (readap
 	}
 	for _, e := range s.Endpoints {
 		hook := readapi.Webhook{ID: string(e.ID), URL: e.URL.Text(), Format: string(e.Format), Topics: append([]domain.Topic{}, e.Topics...)}
-		if until := e.Until; r.vault.Now().Before(until) {
+		if until := e.Until; !until.IsZero() && (at >= 0 || r.vault.Now().Before(until)) {
 			hook.RotatingUntil = &until
 		}
 		found.Webhooks = append(found.Webhooks, hook)
