@@ -73,7 +73,7 @@ type taken struct {
 var errElsewhere = errors.New("the stream went on in the meantime")
 
 func (a *appending) run(ctx context.Context) (eventstore.Receipt, error) {
-	look := !a.tail.read
+	look := !a.tail.read || a.tail.others
 	for {
 		if look {
 			if err := a.lookUp(ctx); err != nil {
@@ -136,6 +136,7 @@ func (a *appending) lookUp(ctx context.Context) error {
 	for i := range met {
 		a.tail.met(met[i].ID, met[i].Revision)
 	}
+	a.tail.others = a.tail.read && len(met) > 0
 	a.tail.read = true
 	return nil
 }

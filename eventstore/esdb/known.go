@@ -28,10 +28,11 @@ type tail struct {
 	turn  chan struct{} // has one token
 	users int           // who holds or wants the turn; guarded by known.mu
 
-	read bool                // its end was read, and ids are all, or the latest longMemory, up to last
-	last eventstore.Revision // -1: there is no such stream
-	ids  map[uuid.UUID]eventstore.Revision
-	size int // of ids, as known counts it
+	read   bool                // its end was read, and ids are all, or the latest longMemory, up to last
+	others bool                // when it was read last, others had written to it: it is worth a look before an append
+	last   eventstore.Revision // -1: there is no such stream
+	ids    map[uuid.UUID]eventstore.Revision
+	size   int // of ids, as known counts it
 }
 
 func newKnown() *known { return &known{streams: map[eventstore.Stream]*tail{}} }

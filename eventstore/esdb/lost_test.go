@@ -279,7 +279,7 @@ func TestAServerThatSaysNothingIsUnavailableAndClosingDoesNotWaitForIt(t *testin
 	address := s.serve(t)
 	for _, known := range []bool{false, true} { // a stream that is known is not read again: the round is what hangs
 		opened.Store(false)
-		log, err := logAt(t, "esdb://"+address+"?tls=false", esdb.WithTimeout(300*time.Millisecond))
+		log, err := logAt(t, "esdb://"+address+"?tls=false", esdb.WithTimeout(3*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
