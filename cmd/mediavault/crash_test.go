@@ -179,6 +179,8 @@ type storedEvent struct {
 	Revision int64           `json:"revision"`
 	Type     string          `json:"type"`
 	Data     json.RawMessage `json:"data"`
+
+	RecordedAt time.Time `json:"recorded_at"`
 }
 
 // check holds the vault against the journal: every receipt at its place with what was written, positions without a gap, blobs
