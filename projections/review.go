@@ -316,8 +316,8 @@ func (row CaseRow) ended(number int, how ProposalRow) CaseRow {
 	return row
 }
 
-// priority says how much a case matters, in points: what a detector is sure of, how many report, how many may see it; on top
-// of that an appeal, for somebody's item is held while it waits, a proposal, which needs a word only, and an escalation. Age is
+// priority says how much a case matters, in points: what a detector is sure of, how many report, how many may see it, whether somebody
+// is in danger; on top of that an appeal, for somebody's item is held while it waits, a proposal, which needs a word only, and an escalation. Age is
 // not in it, so that the number does not change by itself: see urgency.
 func priority(row CaseRow) int {
 	switch {
@@ -327,6 +327,9 @@ func priority(row CaseRow) int {
 		return 1
 	}
 	p := 10 + row.Score + 10*len(row.Reporters) + min(row.Reach.Users+20*row.Reach.Organisations+50*row.Reach.Links, 100)
+	if moderation.Grave(row.Category) || slices.ContainsFunc(row.Reports, func(r ReportRow) bool { return moderation.Grave(r.Category) }) {
+		p += 100
+	}
 	switch row.Status {
 	case CaseAppealed:
 		p += 50

@@ -33,6 +33,10 @@ func TestTheQueueIsByScoreReachAndAge(t *testing.T) {
 			t.Errorf("%s does not make a case more urgent", name)
 		}
 	}
+	danger := CaseRow{Status: CaseOpen, Waits: true, Score: 50, Category: "spam", Reports: []ReportRow{{Category: "spam"}, {Category: "child_safety"}}}
+	if p := priority(danger); p != plain.Priority+100 {
+		t.Errorf("a case in which somebody may be in danger has %d points, another %d", p, plain.Priority)
+	}
 	if row(0, moderation.Reach{}, 60*time.Hour).Urgency <= row(50, moderation.Reach{}, 0).Urgency {
 		t.Error("a case without a score waits for ever")
 	}

@@ -59,6 +59,11 @@ var categories = []string{
 	"copyright", "privacy", "impersonation", "spam", "malware", "screening", "other",
 }
 
+// Grave reports whether a report is about somebody in danger, so that an hour matters.
+func Grave(category string) bool {
+	return category == "child_safety" || category == "self_harm" || category == "terrorism"
+}
+
 // Categories answers what a report may be about.
 func Categories() []string { return slices.Clone(categories) }
 
