@@ -11,79 +11,113 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore"
 )
 
-// committer takes what waits in the queue, as much as there is, and commits it in one transaction, again and again. It is the
-// only writer; while a batch is being committed it may write the rows of the next on a second connection (overlap.go).
+// Bounds of one batch. They keep the time of one commit, and with it the wait of the next batch, short.
+const (
+	batchAppends = 1024
+	batchEntries = 8192
+	batchBytes   = 16 << 20
+)
+
+// committer takes what waits in the queue, as much as there is, and commits it in one transaction, again and again. It owns
+// its connection and is the only goroutine that writes.
 type committer struct {
-	log     *Log
-	lanes   [2]lane
-	lane    *lane // the one that commits
-	waiting waiting
-	again   []batch // what was begun and did not come to its end
+	log  *Log
+	conn *pgx.Conn // nil: not connected
+	next *request  // taken from the queue, but too large for the batch before
+	copy copyRows
 
 	streams map[eventstore.Stream]written // that were written lately, as long as the head is at
-	at      eventstore.Position           // this: then nobody else has written since; 0: not known
+	at      eventstore.Position           // this: then nobody else has written since
 	block   block                         // the last one, likewise
 
 	expected int           // appends that the next batch will have if those answered come again
 	linger   time.Duration // how long to wait for them
-	alone    int           // batches in a row that found the head where this process had left it
-	shy      int           // batches to come before the other lane is tried again
 }
 
-// lane is a connection to write on.
-type lane struct {
-	conn *pgx.Conn // nil: not connected
-	copy copyRows
-}
-
-// batch is appends that are committed together, or not at all.
-type batch struct {
-	requests []*request
-	until    time.Time // when its outcome has to be told
-	sent     bool      // its commit was, and no answer came: it may be in the log
-}
-
-func (b batch) fail(err error) {
-	for _, r := range b.requests {
-		r.err = err
-		close(r.done)
-	}
-}
-
-// unsure makes the ids of all its appends be looked up before they are placed again.
-func (b batch) unsure() {
-	for _, r := range b.requests {
-		r.check = true
-	}
-}
+// Callers that append one thing after the other would otherwise fall into two halves, one waiting while the other is being
+// committed, and each commit would serve only half of them. So the next batch is held open for those who were just answered,
+// for a part of the time that a commit takes.
+const (
+	lingerPart = 4
+	lingerMost = time.Millisecond
+)
 
 func (c *committer) run() {
 	defer close(c.log.stopped)
 	defer c.disconnect()
+	batch := make([]*request, 0, batchAppends)
 	for {
-		b := c.next()
-		if len(b.requests) == 0 {
+		batch = c.gather(batch[:0])
+		if len(batch) == 0 {
 			return
 		}
-		if err := c.commit(b); err != nil {
+		start := time.Now()
+		err := c.commit(batch)
+		c.expected = len(batch) + len(c.log.queue)
+		c.linger = min(time.Since(start)/lingerPart, lingerMost)
+		if err != nil {
 			c.refuse(err) // first: who comes once these are answered has a try of their own
-			b.fail(err)
+			for _, r := range batch {
+				r.err = err
+				close(r.done)
+			}
+		}
+		clear(batch)
+	}
+}
+
+// gather waits for an append and takes what came with it. It answers nothing when the log is closed.
+func (c *committer) gather(batch []*request) []*request {
+	entries, bytes := 0, 0
+	take := func(r *request) bool {
+		if entries > 0 && (entries+len(r.entries) > batchEntries || bytes+r.size > batchBytes) {
+			c.next = r
+			return false
+		}
+		if r.state.CompareAndSwap(queued, taken) {
+			entries, bytes = entries+len(r.entries), bytes+r.size
+			batch = append(batch, r)
+		}
+		return len(batch) < batchAppends
+	}
+	if c.next != nil {
+		r := c.next
+		c.next = nil
+		take(r)
+	}
+	for len(batch) == 0 {
+		select {
+		case <-c.log.closing:
+			return nil
+		default:
+		}
+		select {
+		case r := <-c.log.queue:
+			take(r)
+		case <-c.log.closing:
+			return nil
 		}
 	}
-}
-
-// next answers the batch to be committed; an empty one when the log is closed.
-func (c *committer) next() batch {
-	if len(c.again) > 0 {
-		b := c.again[0]
-		c.again = c.again[1:]
-		return b
+	full := false
+	for !full && len(c.log.queue) > 0 {
+		full = !take(<-c.log.queue)
 	}
-	return c.batchOf(c.gather())
-}
-
-func (c *committer) batchOf(requests []*request) batch {
-	return batch{requests: requests, until: time.Now().Add(c.log.timeout)}
+	if full || len(batch) >= c.expected {
+		return batch
+	}
+	patience := time.NewTimer(c.linger)
+	defer patience.Stop()
+	for !full && len(batch) < c.expected {
+		select {
+		case r := <-c.log.queue:
+			full = !take(r)
+		case <-patience.C:
+			return batch
+		case <-c.log.closing:
+			return batch
+		}
+	}
+	return batch
 }
 
 // refuse answers err to all that wait: the database was given its time, and does not get it again from each of them.
@@ -91,30 +125,29 @@ func (c *committer) refuse(err error) {
 	if !errors.Is(err, eventstore.ErrUnavailable) {
 		return
 	}
-	c.drain()
-	for _, b := range c.again {
-		b.fail(err)
-	}
-	c.again = nil
-	for len(c.waiting.requests) > 0 {
-		batch{requests: c.waiting.take(batchEntries)}.fail(err)
+	for range len(c.log.queue) {
+		r := <-c.log.queue
+		if r.state.CompareAndSwap(queued, taken) {
+			r.err = err
+			close(r.done)
+		}
 	}
 }
 
-// commit brings a batch to its end in time. What was lost on the way is tried again: the ids tell what is there
+// commit brings a batch to its end within the timeout. What was lost on the way is tried again: the ids tell what is there
 // already. On success every request of the batch has been answered; with an error, none.
-func (c *committer) commit(b batch) error {
-	ctx, cancel := context.WithDeadline(context.Background(), b.until)
+func (c *committer) commit(batch []*request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.log.timeout)
 	defer cancel()
 	pause := 10 * time.Millisecond
 	for attempt := 1; ; attempt++ {
-		err := c.attempt(ctx, b)
+		err := c.attempt(ctx, batch)
 		switch {
 		case err == nil:
 			return nil
 		case violatesUnique(err) && attempt <= 2:
 			// Some ids are there already: the next attempt looks before it writes.
-		case isFull(err) && attempt == 1 && !b.sent:
+		case isFull(err) && attempt == 1:
 			// It was rolled back, and room is made by people: those who wait are told at once. After a lost connection it is not known
 			// what became of the first attempt, and the last says no more than that.
 			return fmt.Errorf("append: %w: %w", eventstore.ErrFull, err)
@@ -133,13 +166,15 @@ func (c *committer) commit(b batch) error {
 			}
 		}
 		c.log.stats.retries.Add(1)
-		b.unsure()
+		for _, r := range batch {
+			r.check = true
+		}
 	}
 }
 
 // attempt commits a batch in one transaction of two round trips: take the head and look up what the batch is about; write,
-// move the head, notify and commit. Batches that come behind it meanwhile may be committed, too.
-func (c *committer) attempt(ctx context.Context, b batch) error {
+// move the head, notify and commit.
+func (c *committer) attempt(ctx context.Context, batch []*request) error {
 	if err := c.connected(ctx); err != nil {
 		return err
 	}
@@ -147,36 +182,39 @@ func (c *committer) attempt(ctx context.Context, b batch) error {
 		c.block.forget()
 		clear(c.streams)
 	}
-	p := newPlacing(b.requests)
+	p := newPlacing(batch)
 	err := c.lookUp(ctx, p)
 	c.at = 0 // until it is known how this ends
 	if err != nil {
-		return c.lane.rolledBack(ctx, err)
+		return c.rolledBack(ctx, err)
 	}
 	for p.place(c.log.now()); len(p.unsure) > 0; p.place(c.log.now()) {
 		if err := c.lookUpIDs(ctx, p); err != nil {
-			return c.lane.rolledBack(ctx, err)
+			return c.rolledBack(ctx, err)
 		}
 	}
-	f := newFlight(ctx, b, c.lane)
-	f.p = p
 	if len(p.rows) == 0 {
-		if _, err := c.lane.conn.Exec(ctx, "rollback"); err != nil {
+		if _, err := c.conn.Exec(ctx, "rollback"); err != nil {
 			return err
 		}
-		c.remember(p)
-		c.answer(f)
-		return nil
+	} else if err := c.write(ctx, p); err != nil {
+		c.log.head.committing(0)
+		for _, o := range p.outcomes {
+			if o.appended {
+				o.request.tried = append(o.request.tried, o.receipt)
+			}
+		}
+		return c.rolledBack(ctx, err)
 	}
-	f.blocks = c.block.completed(p)
-	go f.write()
-	return c.follow(f)
+	c.remember(p)
+	c.answer(p)
+	return nil
 }
 
 // keptStreams is how many streams are remembered.
 const keptStreams = 16_384
 
-// remember keeps what is known of the streams after a batch, as if it were committed. When it turns out not to be, at is set to 0.
+// remember keeps what is known of the streams after a batch.
 func (c *committer) remember(p *placing) {
 	if c.streams == nil || len(c.streams) > keptStreams {
 		c.streams = make(map[eventstore.Stream]written, keptStreams)
@@ -187,9 +225,8 @@ func (c *committer) remember(p *placing) {
 	c.at = p.head
 }
 
-// answer tells the callers what became of a batch that is committed.
-func (c *committer) answer(f *flight) {
-	p, s := f.p, &c.log.stats
+func (c *committer) answer(p *placing) {
+	s := &c.log.stats
 	var rows []eventstore.Raw
 	if len(p.rows) > 0 {
 		s.batches.Add(1)
@@ -213,9 +250,6 @@ func (c *committer) answer(f *flight) {
 		o.request.receipt, o.request.err = o.receipt, o.err
 		close(o.request.done)
 	}
-	c.expected = len(f.batch.requests) + len(c.waiting.requests) + len(c.log.queue)
-	c.linger = min(time.Since(f.began)/lingerPart, lingerMost)
-	c.shy = max(c.shy-1, 0)
 }
 
 const (
@@ -241,7 +275,14 @@ const (
 func (c *committer) lookUp(ctx context.Context, p *placing) error {
 	names, states := p.names, p.streams
 	if c.at > 0 {
-		names, states = c.recall(p)
+		names, states = nil, nil
+		for i, name := range p.names {
+			if w, ok := c.streams[eventstore.Stream(name)]; ok {
+				p.streams[i].written = w
+			} else {
+				names, states = append(names, name), append(states, p.streams[i])
+			}
+		}
 	}
 	b := &pgx.Batch{}
 	b.Queue("begin")
@@ -252,33 +293,15 @@ func (c *committer) lookUp(ctx context.Context, p *placing) error {
 	if streams, ids := p.toCheck(); len(ids) > 0 {
 		b.Queue(idsSQL, streams, ids).Query(p.found)
 	}
-	err := c.lane.conn.SendBatch(ctx, b).Close()
-	if p.base == c.at {
-		c.alone++
-	} else {
-		c.alone = 0
-	}
-	if err != nil || c.at == 0 || p.base == c.at {
+	if err := c.conn.SendBatch(ctx, b).Close(); err != nil || c.at == 0 || p.base == c.at {
 		return err
 	}
 	clear(c.streams)
-	rows, err := c.lane.conn.Query(ctx, streamsSQL, p.names)
+	rows, err := c.conn.Query(ctx, streamsSQL, p.names)
 	if err != nil {
 		return err
 	}
 	return scanStreams(rows, p.streams)
-}
-
-// recall fills in the streams that are remembered, and answers the others.
-func (c *committer) recall(p *placing) (names []string, states []*streamState) {
-	for i, name := range p.names {
-		if w, ok := c.streams[eventstore.Stream(name)]; ok {
-			p.streams[i].written = w
-		} else {
-			names, states = append(names, name), append(states, p.streams[i])
-		}
-	}
-	return names, states
 }
 
 func scanStreams(rows pgx.Rows, into []*streamState) error {
@@ -293,20 +316,35 @@ func scanStreams(rows pgx.Rows, into []*streamState) error {
 
 func (c *committer) lookUpIDs(ctx context.Context, p *placing) error {
 	streams, ids := p.toCheck()
-	rows, err := c.lane.conn.Query(ctx, idsSQL, streams, ids)
+	rows, err := c.conn.Query(ctx, idsSQL, streams, ids)
 	if err != nil {
 		return err
 	}
 	return p.found(rows)
 }
 
+// write is one round trip: Postgres goes on with the statements behind the COPY when that is through, and with none of them
+// when it fails.
+func (c *committer) write(ctx context.Context, p *placing) error {
+	sql := fmt.Sprintf(
+		`COPY events (position, origin, revision, recorded_at, event_id, stream, type, data, metadata) FROM STDIN (FORMAT binary);
+		%sUPDATE events_head SET position = %d, recorded_at = '%s';
+		NOTIFY %s, '%d';
+		COMMIT`, c.block.completed(p), p.head, p.at.Format(time.RFC3339Nano), channel, p.head)
+	c.log.head.committing(p.head)
+	rows := c.copy.start(p)
+	defer c.copy.stop()
+	_, err := c.conn.PgConn().CopyFrom(ctx, rows, sql)
+	return err
+}
+
 // rolledBack leaves the connection ready for another attempt, or gives it up.
-func (l *lane) rolledBack(ctx context.Context, err error) error {
-	if l.conn == nil || l.conn.IsClosed() {
+func (c *committer) rolledBack(ctx context.Context, err error) error {
+	if c.conn.IsClosed() {
 		return err
 	}
-	if _, rollback := l.conn.Exec(ctx, "rollback"); rollback != nil {
-		l.disconnect()
+	if _, rollback := c.conn.Exec(ctx, "rollback"); rollback != nil {
+		c.disconnect()
 	}
 	return err
 }
@@ -327,46 +365,28 @@ var writerSettings = map[string]string{
 }
 
 func (c *committer) connected(ctx context.Context) error {
-	if c.lane == nil {
-		c.lane = &c.lanes[0]
+	if c.conn != nil && !c.conn.IsClosed() {
+		return nil
 	}
-	anew, err := c.lane.connected(ctx, c.log)
-	if anew {
-		c.at = 0 // who knows what it is connected to now
-	}
-	return err
-}
-
-// connected connects the lane unless it is, and answers whether it had to.
-func (l *lane) connected(ctx context.Context, log *Log) (bool, error) {
-	if l.conn != nil && !l.conn.IsClosed() {
-		return false, nil
-	}
-	conn, err := log.connect(ctx, writerSettings)
+	conn, err := c.log.connect(ctx, writerSettings)
 	if err != nil {
-		return true, err
+		return err
 	}
 	// An answered append is on disk, whatever the server's default says; stricter settings stay as they are.
 	if _, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
-		return true, errors.Join(err, conn.Close(ctx))
+		return errors.Join(err, conn.Close(ctx))
 	}
-	l.conn = conn
-	return true, nil
+	c.conn, c.at = conn, 0 // who knows what it is connected to now
+	return nil
 }
 
 func (c *committer) disconnect() {
-	for i := range c.lanes {
-		c.lanes[i].disconnect()
-	}
-}
-
-func (l *lane) disconnect() {
-	if l.conn == nil {
+	if c.conn == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = l.conn.Close(ctx) // it is given up: there is nobody to tell
-	l.conn = nil
+	_ = c.conn.Close(ctx) // it is given up: there is nobody to tell
+	c.conn = nil
 }

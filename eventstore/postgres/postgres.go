@@ -25,7 +25,6 @@ type Log struct {
 	stats stats
 
 	queue   chan *request
-	held    atomic.Int64   // appends that the committer took from the queue, and that are in no batch yet
 	closing chan struct{}  // closed by Close
 	stopped chan struct{}  // closed when nothing will be committed any more
 	work    sync.WaitGroup // the committer and the listener
@@ -42,8 +41,6 @@ type options struct {
 	reading time.Duration // for one page to be read
 	poll    time.Duration // between looks at the head, beside notifications
 	waiting int           // appends that may wait for their batch; more wait for a place
-	overlap int           // entries that must wait for a batch to be begun while the one before is being committed
-	alone   int           // batches in a row without another process's, before any overlap
 }
 
 // Option changes how a Log works.
@@ -64,7 +61,7 @@ func WithPoll(d time.Duration) Option { return func(o *options) { o.poll = d } }
 func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Log, error) {
 	l := &Log{
 		pool:    pool,
-		options: options{now: time.Now, timeout: 5 * time.Second, reading: 30 * time.Second, poll: time.Second, waiting: 1024, overlap: overlapEntries, alone: overlapAlone},
+		options: options{now: time.Now, timeout: 5 * time.Second, reading: 30 * time.Second, poll: time.Second, waiting: 1024},
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 
@@ -80,7 +77,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Log, error)
 		return nil, fmt.Errorf("open event log: %w", err)
 	}
 	l.head.publish(head, nil)
-	c := &committer{log: l, waiting: waiting{shown: &l.held}}
+	c := &committer{log: l}
 	l.work.Go(c.run)
 	l.work.Go(l.listener)
 	return l, nil
@@ -93,21 +90,11 @@ func (l *Log) Close() {
 	l.work.Wait()
 }
 
-func (l *Log) isClosing() bool {
-	select {
-	case <-l.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 // Stats are counts since Open, for metrics.
 type Stats struct {
 	Appends   int64 // that were appended
 	Events    int64
 	Batches   int64 // committed transactions
-	Overlaps  int64 // of them, whose rows were written while the one before was being committed
 	Repeats   int64 // answered with the receipt of an earlier append
 	Conflicts int64
 	Retries   int64 // batches that were tried again, after a lost connection or a repeated id
@@ -116,15 +103,15 @@ type Stats struct {
 }
 
 type stats struct {
-	appends, events, batches, overlaps, repeats, conflicts, retries atomic.Int64
+	appends, events, batches, repeats, conflicts, retries atomic.Int64
 }
 
 // Stats answers the counts.
 func (l *Log) Stats() Stats {
 	return Stats{
-		Appends: l.stats.appends.Load(), Events: l.stats.events.Load(), Batches: l.stats.batches.Load(), Overlaps: l.stats.overlaps.Load(),
+		Appends: l.stats.appends.Load(), Events: l.stats.events.Load(), Batches: l.stats.batches.Load(),
 		Repeats: l.stats.repeats.Load(), Conflicts: l.stats.conflicts.Load(), Retries: l.stats.retries.Load(),
-		Waiting: len(l.queue) + int(l.held.Load()), Head: l.head.position(),
+		Waiting: len(l.queue), Head: l.head.position(),
 	}
 }
 
@@ -164,8 +151,10 @@ func (l *Log) Append(ctx context.Context, stream eventstore.Stream, expected eve
 	if err := ctx.Err(); err != nil {
 		return eventstore.Receipt{}, err
 	}
-	if l.isClosing() {
+	select {
+	case <-l.closing:
 		return eventstore.Receipt{}, eventstore.ErrClosed
+	default:
 	}
 	select {
 	case l.queue <- r:

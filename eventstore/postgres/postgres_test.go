@@ -27,20 +27,6 @@ func TestPostgres(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) eventstore.Log { return open(t, pgtest.New(t)) })
 }
 
-// TestPostgresOverlapping begins each batch while the one before is being committed, whenever anything waits.
-func TestPostgresOverlapping(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(t *testing.T) eventstore.Log { return open(t, pgtest.New(t), postgres.WithOverlap(1)) })
-}
-
-func TestTwoProcessesOverlapping(t *testing.T) {
-	t.Parallel()
-	storetest.RunTogether(t, func(t *testing.T) (eventstore.Log, eventstore.Log) {
-		pool := pgtest.New(t)
-		return open(t, pool, postgres.WithOverlap(1)), open(t, pool, postgres.WithOverlap(1))
-	})
-}
-
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	storetest.RunTogether(t, func(t *testing.T) (eventstore.Log, eventstore.Log) {

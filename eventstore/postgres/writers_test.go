@@ -16,9 +16,9 @@ import (
 	"github.com/mediavault-io/mediavault/internal/pgtest"
 )
 
-// TestOverlappingBatches has each batch begun while the one before is being committed, lets appends be repeated at once and refused,
-// another process come between, and connections be killed: what is acknowledged is there once, at its place, and nothing else.
-func TestOverlappingBatches(t *testing.T) {
+// TestManyWriters lets appends be repeated at once and refused, another process come between, and connections be killed: what is
+// acknowledged is there once, at its place, and nothing else.
+func TestManyWriters(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		processes int
@@ -36,41 +36,34 @@ func TestOverlappingBatches(t *testing.T) {
 			pool := pgtest.New(t)
 			logs := make([]*postgres.Log, c.processes)
 			for i := range logs {
-				logs[i] = open(t, pool, postgres.WithOverlap(1), postgres.WithTimeout(20*time.Second))
+				logs[i] = open(t, pool, postgres.WithTimeout(20*time.Second))
 			}
-			o := overlapping{acked: map[uuid.UUID]eventstore.Position{}, progress: make(chan struct{}, 1)}
+			m := manyWriters{acked: map[uuid.UUID]eventstore.Position{}, progress: make(chan struct{}, 1)}
 			var killer, writers sync.WaitGroup
 			done := make(chan struct{})
 			if c.kill {
-				killer.Go(func() { o.kill(ctx, t, pool, done) })
+				killer.Go(func() { m.kill(ctx, t, pool, done) })
 			}
 			for w := range 16 {
-				writers.Go(func() { o.write(ctx, t, logs[w%len(logs)], w) })
+				writers.Go(func() { m.write(ctx, t, logs[w%len(logs)], w) })
 			}
 			writers.Wait()
 			close(done)
 			killer.Wait()
-			o.check(ctx, t, logs[0])
+			m.check(ctx, t, logs[0])
 			checkBlocks(t, pool)
-			var overlaps int64
-			for _, log := range logs {
-				overlaps += log.Stats().Overlaps
-			}
-			if overlaps == 0 {
-				t.Error("no batch overlapped another: the test shows nothing")
-			}
 		})
 	}
 }
 
-type overlapping struct {
+type manyWriters struct {
 	mu       sync.Mutex
 	acked    map[uuid.UUID]eventstore.Position // guarded by mu
 	progress chan struct{}
 }
 
 // write appends to a stream of its own, expecting the right revision, then the wrong one, and to one that all share; some of it twice at once.
-func (o *overlapping) write(ctx context.Context, t *testing.T, log *postgres.Log, w int) {
+func (m *manyWriters) write(ctx context.Context, t *testing.T, log *postgres.Log, w int) {
 	own, shared := eventstore.Stream(fmt.Sprint("own-", w)), eventstore.Stream("shared-1")
 	revision := eventstore.Expected(eventstore.NoStream)
 	for n := range 40 {
@@ -83,7 +76,7 @@ func (o *overlapping) write(ctx context.Context, t *testing.T, log *postgres.Log
 			t.Errorf("writer %d, append %d: %+v, %v", w, n, r, err)
 			return
 		}
-		o.ack(r, entries)
+		m.ack(r, entries)
 		if _, err := log.Append(ctx, own, revision, entry(n)); err == nil {
 			t.Errorf("writer %d: %d was expected again, and held", w, revision)
 		}
@@ -104,29 +97,29 @@ func (o *overlapping) write(ctx context.Context, t *testing.T, log *postgres.Log
 		if a, b := receipts[0], receipts[1]; a.Position != b.Position || a.Repeated == b.Repeated {
 			t.Errorf("the same append, twice: %+v and %+v", a, b)
 		}
-		o.ack(receipts[0], []eventstore.Entry{e})
+		m.ack(receipts[0], []eventstore.Entry{e})
 		select {
-		case o.progress <- struct{}{}:
+		case m.progress <- struct{}{}:
 		default:
 		}
 	}
 }
 
-func (o *overlapping) ack(r eventstore.Receipt, entries []eventstore.Entry) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+func (m *manyWriters) ack(r eventstore.Receipt, entries []eventstore.Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i, e := range entries {
-		o.acked[e.ID] = r.Position - eventstore.Position(len(entries)-1-i)
+		m.acked[e.ID] = r.Position - eventstore.Position(len(entries)-1-i)
 	}
 }
 
 // kill ends the sessions that append, now the one and now both, each time something was acknowledged.
-func (o *overlapping) kill(ctx context.Context, t *testing.T, pool *pgxpool.Pool, done <-chan struct{}) {
+func (m *manyWriters) kill(ctx context.Context, t *testing.T, pool *pgxpool.Pool, done <-chan struct{}) {
 	for n := 0; ; n++ {
 		select {
 		case <-done:
 			return
-		case <-o.progress:
+		case <-m.progress:
 		}
 		if n%8 != 0 {
 			continue
@@ -139,7 +132,7 @@ func (o *overlapping) kill(ctx context.Context, t *testing.T, pool *pgxpool.Pool
 	}
 }
 
-func (o *overlapping) check(ctx context.Context, t *testing.T, log *postgres.Log) {
+func (m *manyWriters) check(ctx context.Context, t *testing.T, log *postgres.Log) {
 	t.Helper()
 	var seen eventstore.Position
 	revisions := map[eventstore.Stream]eventstore.Revision{}
@@ -148,13 +141,13 @@ func (o *overlapping) check(ctx context.Context, t *testing.T, log *postgres.Log
 			t.Fatal(err)
 		}
 		seen++
-		if at, ok := o.acked[raw.ID]; !ok || raw.Position != seen || at != seen || raw.Revision != revisions[raw.Stream] {
+		if at, ok := m.acked[raw.ID]; !ok || raw.Position != seen || at != seen || raw.Revision != revisions[raw.Stream] {
 			t.Fatalf("%+v is event %d of the log, acknowledged at %d, and should be revision %d", raw, seen, at, revisions[raw.Stream])
 		}
 		revisions[raw.Stream]++
 	}
-	if int(seen) != len(o.acked) {
-		t.Errorf("%d events, %d acknowledged", seen, len(o.acked))
+	if int(seen) != len(m.acked) {
+		t.Errorf("%d events, %d acknowledged", seen, len(m.acked))
 	}
 }
 
@@ -179,62 +172,4 @@ func TestWhatAnotherProcessWroteIsSeenAfterALostConnection(t *testing.T) {
 	write(other, "test-1", eventstore.Exactly(0))
 	write(log, "test-2", eventstore.NoStream)
 	write(log, "test-1", eventstore.Exactly(1))
-}
-
-// TestEntriesAreTheirCallersAgainOnceAnswered changes what was appended as soon as it is answered, while batches behind it are on their way.
-func TestEntriesAreTheirCallersAgainOnceAnswered(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	log := open(t, pgtest.New(t), postgres.WithOverlap(1), postgres.WithTimeout(20*time.Second))
-	var writers sync.WaitGroup
-	for range 16 {
-		writers.Go(func() {
-			entries := make([]eventstore.Entry, 8)
-			for n := range 40 {
-				for i := range entries {
-					entries[i] = entry(n)
-				}
-				if r, err := log.Append(ctx, "shared-1", eventstore.Any, entries...); err != nil || r.Repeated {
-					t.Errorf("append %d: %+v, %v", n, r, err)
-					return
-				}
-			}
-		})
-	}
-	writers.Wait()
-	if log.Stats().Overlaps == 0 {
-		t.Error("no batch overlapped another: the test shows nothing")
-	}
-}
-
-// TestAConnectionThatHangsCostsNobodyTheirAppend has Postgres not answer to what is written ahead, which is told by its lock_timeout.
-func TestAConnectionThatHangsCostsNobodyTheirAppend(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	pool := pgtest.New(t)
-	log := open(t, pool, postgres.WithOverlap(1), postgres.WithTimeout(6*time.Second))
-	if _, err := pool.Exec(ctx, `CREATE SEQUENCE hung;
-		CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$
-			BEGIN IF current_setting('lock_timeout') = '20ms' THEN PERFORM nextval('hung'), pg_sleep(60); END IF; RETURN NULL; END $$;
-		CREATE TRIGGER hang BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION hang()`); err != nil {
-		t.Fatal(err)
-	}
-	var writers sync.WaitGroup
-	for w := range 16 {
-		writers.Go(func() {
-			for n := range 10 {
-				if _, err := log.Append(ctx, eventstore.Stream(fmt.Sprint("test-", w)), eventstore.Expected(n-1), entry(n)); err != nil {
-					t.Errorf("writer %d, append %d: %v", w, n, err)
-					return
-				}
-			}
-		})
-	}
-	writers.Wait()
-	var hung bool
-	if err := pool.QueryRow(ctx, `SELECT is_called FROM hung`).Scan(&hung); err != nil || !hung {
-		t.Errorf("nothing hung: the test shows nothing (%v)", err)
-	}
 }
