@@ -188,6 +188,10 @@ func TestAToolRunsUnderLimits(t *testing.T) {
 	if err != nil || string(got) != "bytes" {
 		t.Fatalf("got %q, %v", got, err)
 	}
+	small := sandbox.Tool{Path: sh, Args: []string{"-c", "ulimit -v"}, Limits: sandbox.Limits{Memory: 64 << 20}}
+	if got, err := sandbox.RunTool(t.Context(), small); runtime.GOOS == "linux" && (err != nil || string(got) != "65536\n") {
+		t.Errorf("of 64 MiB a tool has %q KiB, %v", got, err)
+	}
 	for script, code := range map[string]string{"exit 3": sandbox.Crashed, "kill -KILL $$": sandbox.Killed, "while :; do :; done": sandbox.TimedOut, "while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done": sandbox.TooMuch} {
 		_, err := sandbox.RunTool(t.Context(), sandbox.Tool{Path: sh, Args: []string{"-c", script}, Limits: sandbox.Limits{CPU: time.Second, Output: 1 << 16}})
 		var f *sandbox.Failure

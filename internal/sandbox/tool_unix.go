@@ -23,5 +23,6 @@ func becomeTool(args []string) error {
 	if err := limitTool(t); err != nil {
 		return err
 	}
-	return fmt.Errorf("run %s: %w", t.Path, syscall.Exec(t.Path, append([]string{t.Path}, t.Args...), []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"})) //nolint:gosec // the parent chose it
+	argv := through(t)
+	return fmt.Errorf("run %s: %w", t.Path, syscall.Exec(argv[0], argv, []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"})) //nolint:gosec // the parent chose it
 }
