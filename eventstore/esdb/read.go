@@ -216,6 +216,7 @@ type reading struct {
 	backward      bool
 	choice        choice
 	limit         int
+	system        bool // the system's own events, too: they are filtered out, and a server that filters reads more than it is asked for
 }
 
 // readAll reads a part of $all. ctx is one of bounded.
@@ -296,7 +297,9 @@ func (l *Log) readFrom(ctx context.Context, r reading, at eventstore.Position, y
 			count = uint64(left) + 1 // and the one at the position itself
 		}
 		o := readRequest(r.backward, count)
-		o.StreamOption, o.FilterOption = place(at, r.backward), r.choice.option()
+		if o.StreamOption = place(at, r.backward); !r.system {
+			o.FilterOption = r.choice.option()
+		}
 		return o
 	}
 	l.resumed(ctx, func(raw eventstore.Raw, err error) bool {
@@ -310,7 +313,7 @@ func (l *Log) readFrom(ctx context.Context, r reading, at eventstore.Position, y
 		case r.before > 0 && raw.Position >= r.before:
 			over = !r.backward
 			return false, !over
-		case !r.choice.lets(&raw):
+		case !r.system && !r.choice.lets(&raw):
 			return false, true
 		}
 		// Whatever comes again after a lost connection is not handed on again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -84,11 +85,20 @@ func (r *rounds) close() {
 
 // findEnd is the round that asks where the log ends.
 func (l *Log) findEnd(asked []*question) error {
-	head, err := l.Head(context.Background()) // it ends with the log, and says why
+	ctx, cancel := l.bounded(context.Background(), l.timeout)
+	defer cancel()
+	var head eventstore.Position
+	for raw, err := range l.readAll(ctx, reading{backward: true, before: math.MaxInt64, limit: 1, system: true}) {
+		if err != nil {
+			return err
+		}
+		head = raw.Position
+		break
+	}
 	for _, q := range asked {
 		q.head = head
 	}
-	return err
+	return nil
 }
 
 // A round reads so many events for each that is asked for, and these on top, before it leaves the others to who asked: an event costs
