@@ -14,6 +14,7 @@ import (
 	"time"
 
 	official "github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"github.com/mediavault-io/mediavault/eventstore"
@@ -246,4 +247,23 @@ func startVault(t testing.TB, log eventstore.Log, address string, more ...grpc.S
 			t.Error(fmt.Errorf("the server: %w", err))
 		}
 	}}
+}
+
+func logAt(t *testing.T, connection string, opts ...esdb.Option) (*esdb.Log, error) {
+	t.Helper()
+	settings, err := esdb.Parse(connection, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	log, err := esdb.Open(ctx, settings, append([]esdb.Option{esdb.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
+	if err == nil {
+		t.Cleanup(log.Close)
+	}
+	return log, err
+}
+
+func happened() eventstore.Entry {
+	return eventstore.Entry{ID: uuid.New(), Type: "test.happened", Data: []byte(`{}`)}
 }

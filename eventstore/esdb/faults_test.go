@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -25,25 +24,6 @@ import (
 	"github.com/mediavault-io/mediavault/eventstore/memory"
 	"github.com/mediavault-io/mediavault/eventstore/storetest"
 )
-
-func logAt(t *testing.T, connection string, opts ...esdb.Option) (*esdb.Log, error) {
-	t.Helper()
-	settings, err := esdb.Parse(connection, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	log, err := esdb.Open(ctx, settings, append([]esdb.Option{esdb.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
-	if err == nil {
-		t.Cleanup(log.Close)
-	}
-	return log, err
-}
-
-func happened() eventstore.Entry {
-	return eventstore.Entry{ID: uuid.New(), Type: "test.happened", Data: []byte(`{}`)}
-}
 
 func TestAServerThatWasAwayIsFoundAgain(t *testing.T) {
 	t.Parallel()
