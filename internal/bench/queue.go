@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -9,8 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mediavault-io/mediavault/domain"
-	"github.com/mediavault-io/mediavault/domain/media"
-	"github.com/mediavault-io/mediavault/eventstore"
 	"github.com/mediavault-io/mediavault/internal/demo"
 )
 
@@ -20,49 +19,34 @@ func Queue(ctx context.Context, w io.Writer, o ScreeningOptions) error {
 	if o.Photos == 0 {
 		o.Photos = 10_000
 	}
-	waiting, err := o.queue(ctx)
+	ids, err := o.queue(ctx)
 	if err != nil {
 		return err
 	}
 	reacting, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	began := time.Now()
+	began, tenth := time.Now(), max(o.Photos/10, 1)
 	go func() { ended <- o.React(reacting) }() // awaited below
-	peak, last, drained := restPeak(), began, 0
-	for batch, err := range o.Store.Follow(ctx, 0, eventstore.Filter{Types: []string{media.Screened{}.EventType()}}) {
-		if err != nil {
-			return err
+	peak, last, screened := restPeak(), began, 0
+	err = o.drained(ctx, ids, func(time.Time) {
+		if screened++; screened%tenth > 0 {
+			return
 		}
-		for _, rec := range batch.Events {
-			e, ok := rec.Event.(media.Screened)
-			if id := domain.MediaID(rec.Stream.ID()); !ok || !waiting[id] {
-				continue
-			} else {
-				delete(waiting, id)
-			}
-			if e.Verdict != media.VerdictClean {
-				return fmt.Errorf("an upload was found %s: %+v", e.Verdict, e.Stages)
-			}
-			if drained++; drained%max(o.Photos/10, 1) > 0 {
-				continue
-			}
-			now := time.Now()
-			fmt.Fprintf(w, "%6d of %d screened    %5.1f a second, resident memory of the vault at most %d MiB\n",
-				drained, o.Photos, float64(o.Photos/10)/now.Sub(last).Seconds(), peak()>>20)
-			peak, last = restPeak(), now
-		}
-		if len(waiting) == 0 {
-			break
-		}
+		now := time.Now()
+		fmt.Fprintf(w, "%6d of %d screened    %5.1f a second, resident memory of the vault at most %d MiB\n",
+			screened, o.Photos, float64(tenth)/now.Sub(last).Seconds(), peak()>>20)
+		peak, last = restPeak(), now
+	})
+	if err == nil {
+		fmt.Fprintf(w, "all in %v\n", time.Since(began).Round(100*time.Millisecond))
+		o.stages(w, o.Photos)
 	}
-	fmt.Fprintf(w, "all in %v\n", time.Since(began).Round(100*time.Millisecond))
-	o.stages(w, o.Photos)
-	return end(stop, ended)
+	return errors.Join(err, end(stop, ended))
 }
 
 // queue uploads what waits, several at once.
-func (o ScreeningOptions) queue(ctx context.Context) (map[domain.MediaID]bool, error) {
+func (o ScreeningOptions) queue(ctx context.Context) ([]domain.MediaID, error) {
 	photo := demo.Picture{Name: "harbour.jpg", Taken: time.Date(2026, 5, 4, 6, 30, 0, 0, time.UTC), Lat: 53.55, Lon: 9.99, Seed: 1, Grain: 26}
 	content, err := photo.JPEG(800, 600)
 	if err != nil {
@@ -81,14 +65,7 @@ func (o ScreeningOptions) queue(ctx context.Context) (map[domain.MediaID]bool, e
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	waiting := make(map[domain.MediaID]bool, len(ids))
-	for _, id := range ids {
-		waiting[id] = true
-	}
-	return waiting, nil
+	return ids, group.Wait()
 }
 
 // commented puts a comment into a JPEG, behind its first marker (ITU-T T.81, B.2.4.5).

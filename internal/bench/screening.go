@@ -142,13 +142,24 @@ func (o ScreeningOptions) photos(ctx context.Context) (ids []domain.MediaID, siz
 
 // await waits until all are screened, and answers when the first and the last was.
 func (o ScreeningOptions) await(ctx context.Context, ids []domain.MediaID) (first, last time.Time, err error) {
-	waiting := map[domain.MediaID]bool{}
+	err = o.drained(ctx, ids, func(at time.Time) {
+		if first.IsZero() {
+			first = at
+		}
+		last = at
+	})
+	return first, last, err
+}
+
+// drained tells of each upload when it was screened, until all are. What is not found clean is an error.
+func (o ScreeningOptions) drained(ctx context.Context, ids []domain.MediaID, each func(at time.Time)) error {
+	waiting := make(map[domain.MediaID]bool, len(ids))
 	for _, id := range ids {
 		waiting[id] = true
 	}
 	for batch, err := range o.Store.Follow(ctx, 0, eventstore.Filter{Types: []string{media.Screened{}.EventType()}}) {
 		if err != nil {
-			return first, last, err
+			return err
 		}
 		for _, rec := range batch.Events {
 			e, ok := rec.Event.(media.Screened)
@@ -158,18 +169,15 @@ func (o ScreeningOptions) await(ctx context.Context, ids []domain.MediaID) (firs
 				delete(waiting, id)
 			}
 			if e.Verdict != media.VerdictClean {
-				return first, last, fmt.Errorf("a photo was found %s: %+v", e.Verdict, e.Stages)
+				return fmt.Errorf("an upload was found %s: %+v", e.Verdict, e.Stages)
 			}
-			if first.IsZero() {
-				first = rec.At
-			}
-			last = rec.At
+			each(rec.At)
 		}
 		if len(waiting) == 0 {
-			return first, last, nil
+			return nil
 		}
 	}
-	return first, last, ctx.Err()
+	return ctx.Err()
 }
 
 // small uploads small files one by one, each when the one before is screened.
