@@ -1,9 +1,7 @@
 package commands_test
 
 import (
-	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,20 +115,9 @@ func TestGoingOnWithAnOpen(t *testing.T) {
 		if _, err := v.store.Append(t.Context(), stream, eventstore.NoStream, eventstore.Metadata{Command: uuid.New()}, events...); err != nil {
 			t.Fatal(err)
 		}
-		var served, exhausted atomic.Int32
-		together(40, func(int) {
-			_, err := v.access.Serve(t.Context(), by(guest), part(v.opened.Ticket))
-			switch {
-			case err == nil:
-				served.Add(1)
-			case errors.Is(err, access.ErrExhausted):
-				exhausted.Add(1)
-			default:
-				t.Error(err)
-			}
-		})
-		if served.Load() != 10 || exhausted.Load() != 30 {
-			t.Errorf("%d served, %d refused", served.Load(), exhausted.Load())
+		served, exhausted := v.servedAtOnce(t, 40, part(v.opened.Ticket))
+		if served != 10 || exhausted != 30 {
+			t.Errorf("%d served, %d refused", served, exhausted)
 		}
 	})
 }

@@ -29,6 +29,24 @@ func content(id domain.MediaID) commands.Serving {
 	return commands.Serving{Media: id, What: access.Content, Bytes: 10}
 }
 
+// servedAtOnce has n guests ask at once, and counts who is let in and who comes too late.
+func (v *vault) servedAtOnce(t *testing.T, n int, s commands.Serving) (served, exhausted int) {
+	t.Helper()
+	var in, late atomic.Int32
+	together(n, func(int) {
+		_, err := v.access.Serve(t.Context(), by(guest), s)
+		switch {
+		case err == nil:
+			in.Add(1)
+		case errors.Is(err, access.ErrExhausted):
+			late.Add(1)
+		default:
+			t.Error(err)
+		}
+	})
+	return int(in.Load()), int(late.Load())
+}
+
 func through(id domain.MediaID, g commands.Granted) commands.Serving {
 	s := content(id)
 	s.Via, s.Share, s.Token = access.ViaLink, domain.ShareID(g.ID), g.Token
@@ -100,20 +118,9 @@ func TestServe(t *testing.T) {
 		v := newVault(t, false)
 		id := v.item(alice, media.VerdictClean)
 		link := must(v.shares.Grant(t.Context(), by(alice), commands.Grant{Media: id, Link: true, MaxOpens: 3}))(t)
-		var served, exhausted atomic.Int32
-		together(20, func(int) {
-			_, err := v.access.Serve(t.Context(), by(guest), through(id, link))
-			switch {
-			case err == nil:
-				served.Add(1)
-			case errors.Is(err, access.ErrExhausted):
-				exhausted.Add(1)
-			default:
-				t.Error(err)
-			}
-		})
-		if served.Load() != 3 || exhausted.Load() != 17 {
-			t.Errorf("%d served, %d exhausted", served.Load(), exhausted.Load())
+		served, exhausted := v.servedAtOnce(t, 20, through(id, link))
+		if served != 3 || exhausted != 17 {
+			t.Errorf("%d served, %d exhausted", served, exhausted)
 		}
 		_, err := v.access.Check(t.Context(), by(guest), through(id, link))
 		refused(t, err, access.ErrExhausted)
